@@ -1,0 +1,96 @@
+/**
+ * What one step computes, as plain data: the scheduler writes it, the runner reads it, neither knows the other.
+ * A step is a batch of token rows. Each sequence in it contributes one contiguous span: a chunk of its prompt
+ * (prefill) or its newest token (decode). The runner may order the spans as it likes (it sorts them by adapter slot).
+ */
+export interface Batch {
+  readonly spans: readonly Span[]
+}
+
+export interface Span {
+  /** Token ids computed in this step: positions start .. start + tokens.length - 1 of the sequence. */
+  readonly tokens: readonly number[]
+  /** Position of tokens[0]; everything before it is already in the KV cache. */
+  readonly start: number
+  /** Physical KV block of each logical block, covering at least start + tokens.length positions. */
+  readonly blockTable: readonly number[]
+  /** Adapter pool slot, or null for the base model. */
+  readonly slot: number | null
+  /** Rows of this span whose logits are wanted, in ascending row order; usually one, for the last row, or none. */
+  readonly logits: readonly LogitsRow[]
+}
+
+/** What to do with the logits of one row. */
+export interface LogitsRow {
+  /** Index into the span's tokens. */
+  readonly row: number
+  /** Sample the next token, or score a known one (a prompt token, for prompt_logprobs). */
+  readonly want: SampleWanted | { readonly score: number }
+  /** How many of the likeliest tokens to report with log probabilities (0..20), or null for no logprobs at all. */
+  readonly topLogprobs: number | null
+}
+
+export interface SampleWanted {
+  readonly sample: SamplingParams
+  /** Position the sampled token will have in its sequence: with the seed, the whole source of randomness. */
+  readonly position: number
+  /** Ids that may not be drawn (end-of-sequence and stop ids before minTokens). At most 32. */
+  readonly banned: readonly number[]
+}
+
+/** How a token is drawn. Applied in this order: temperature, min-p, top-k, top-p; ties go to the lower id. */
+export interface SamplingParams {
+  /** 0 is greedy. */
+  readonly temperature: number
+  /** Keep the k likeliest; 0 keeps all. */
+  readonly topK: number
+  /** Keep the smallest set of likeliest tokens whose mass reaches topP; 1 keeps all. */
+  readonly topP: number
+  /** Drop tokens less likely than minP times the likeliest; 0 drops none. */
+  readonly minP: number
+  /** 32-bit seed. The draw depends on (seed, position) alone, never on the batch. */
+  readonly seed: number
+}
+
+/** What comes back: one record per LogitsRow, in the order of spans and rows of the Batch that asked. */
+export interface StepResult {
+  readonly records: readonly LogitsRecord[]
+}
+
+export interface LogitsRecord {
+  /** The sampled or scored token. */
+  readonly token: number
+  /** Only where topLogprobs was not null. Raw distribution: before temperature and filters. */
+  readonly logprobs: TokenLogprobs | null
+}
+
+export interface TokenLogprobs {
+  /** Natural log of the token's probability. */
+  readonly logprob: number
+  /** 1 + number of tokens more likely than this one. */
+  readonly rank: number
+  /** The likeliest tokens, best first, ties by lower id. */
+  readonly top: readonly { readonly token: number; readonly logprob: number }[]
+}
+
+/** The device side of the engine. The real one is gpuRunner.ts; tests hand in a scripted one. */
+export interface Runner {
+  readonly limits: RunnerLimits
+  /** Runs one step. Rejects with a LorikeetError if the device fails; then no further step can run. */
+  submit(batch: Batch): Promise<StepResult>
+}
+
+export interface RunnerLimits {
+  /** Token rows per step. */
+  readonly maxRows: number
+  /** Spans per step. */
+  readonly maxSpans: number
+  /** LogitsRows per step, at least maxSpans. */
+  readonly maxLogitsRows: number
+  /** KV blocks in all, and tokens in one. */
+  readonly numBlocks: number
+  readonly blockSize: number
+  /** Longest sequence, prompt and answer, in tokens. */
+  readonly maxModelLen: number
+  readonly vocabSize: number
+}

@@ -1,0 +1,58 @@
+import type { SamplingParams, TokenLogprobs } from './batch.ts'
+
+/** What the engine is asked for: tokens in, tokens out. Text, stop strings and templates are the caller's business. */
+export interface GenerationRequest {
+  /** For logs and traces. */
+  readonly id: string
+  /** Prompt token ids, at least one; prompt.length + 1 <= maxModelLen, ids below vocabSize. */
+  readonly prompt: readonly number[]
+  /** Lease on the adapter to use (the engine releases it when the generation ends), or null for the base. */
+  readonly adapter: AdapterLease | null
+  readonly sampling: SamplingParams
+  /** Most tokens to generate; 0 only scores the prompt. Cut to what fits maxModelLen. */
+  readonly maxTokens: number
+  /** Fewer than this many tokens: stopIds are not sampled. */
+  readonly minTokens: number
+  /** Token ids that end the generation: end-of-sequence ids (unless ignored) and the caller's stop_token_ids. */
+  readonly stopIds: readonly number[]
+  /** Likeliest tokens to report per generated token (0..20), or null for no logprobs. */
+  readonly topLogprobs: number | null
+  /** The same per prompt token (the first one has none), or null. */
+  readonly promptLogprobs: number | null
+  /** Client gone: the sequence leaves at the next step. */
+  readonly signal: AbortSignal | null
+}
+
+/** Holds one version of an adapter; what is leased is never evicted. */
+export interface AdapterLease {
+  readonly name: string
+  readonly digest: string
+  /** Pool slot if the adapter is on the GPU now, else null (it is on its way; the sequence is passed over). */
+  readonly slot: number | null
+  release(): void
+}
+
+export type GenerationEvent =
+  /** Once, before the first token, if promptLogprobs was asked: one entry per prompt token, null for the first. */
+  | {
+      readonly type: 'prompt'
+      readonly logprobs: readonly ({ readonly token: number; readonly logprobs: TokenLogprobs } | null)[]
+    }
+  | { readonly type: 'token'; readonly token: number; readonly logprobs: TokenLogprobs | null }
+  /** Always last. `stopId`: the token that ended it (it is not in the token events). */
+  | { readonly type: 'finish'; readonly reason: 'stop' | 'length' | 'abort'; readonly stopId: number | null }
+
+/** A running generation. Iterate once; a failure (device lost, engine closed) is thrown as a LorikeetError. */
+export interface Generation extends AsyncIterable<GenerationEvent> {
+  /** Ends it early (client gone, stop string seen): blocks are freed at the next step. Idempotent. */
+  abort(): void
+}
+
+/** The engine as api/ sees it. */
+export interface GenerationEngine {
+  readonly limits: { readonly maxModelLen: number; readonly vocabSize: number; readonly maxTopLogprobs: number }
+  /** Throws QueueFullError (429) or EngineClosedError (503) at once; everything later comes through the generation. */
+  generate(request: GenerationRequest): Generation
+  stats(): { readonly running: number; readonly waiting: number; readonly kvCacheUsage: number }
+  close(): Promise<void>
+}

@@ -1,0 +1,94 @@
+/**
+ * What the forward pass needs to know about a model, as plain data. `readModelSpec` (config.ts) makes one out of a
+ * Hugging Face `config.json`; a family is data plus small switches here, not a class hierarchy.
+ */
+export type Family = 'llama' | 'mistral' | 'qwen2' | 'qwen3'
+
+/** Projections of one layer, in the order in which their outputs stand side by side in a group. */
+export type Projection = 'q' | 'k' | 'v' | 'o' | 'gate' | 'up' | 'down'
+
+/** Projections that share an input are computed together: one base matmul, one LoRA shrink, one LoRA expand. */
+export type Group = 'attn_in' | 'attn_out' | 'mlp_in' | 'mlp_out'
+
+export const GROUPS: readonly Group[] = ['attn_in', 'attn_out', 'mlp_in', 'mlp_out']
+
+export const GROUP_PROJECTIONS: Readonly<Record<Group, readonly Projection[]>> = {
+  attn_in: ['q', 'k', 'v'],
+  attn_out: ['o'],
+  mlp_in: ['gate', 'up'],
+  mlp_out: ['down'],
+}
+
+export const PROJECTIONS: readonly Projection[] = GROUPS.flatMap((group) => GROUP_PROJECTIONS[group])
+
+/** Module path of each projection inside `model.layers.N.`, as all four families name it. */
+export const PROJECTION_MODULES: Readonly<Record<Projection, string>> = {
+  q: 'self_attn.q_proj',
+  k: 'self_attn.k_proj',
+  v: 'self_attn.v_proj',
+  o: 'self_attn.o_proj',
+  gate: 'mlp.gate_proj',
+  up: 'mlp.up_proj',
+  down: 'mlp.down_proj',
+}
+
+export type RopeScaling =
+  | { readonly type: 'default' }
+  | { readonly type: 'linear'; readonly factor: number }
+  | {
+      readonly type: 'llama3'
+      readonly factor: number
+      readonly lowFreqFactor: number
+      readonly highFreqFactor: number
+      readonly originalMaxPositions: number
+    }
+
+export interface ModelSpec {
+  readonly family: Family
+  readonly vocabSize: number
+  readonly hiddenSize: number
+  readonly intermediateSize: number
+  readonly numLayers: number
+  readonly numHeads: number
+  /** Key/value heads; divides numHeads. */
+  readonly numKvHeads: number
+  readonly headDim: number
+  /** max_position_embeddings of the config, in tokens. */
+  readonly maxPositions: number
+  readonly normEps: number
+  readonly ropeTheta: number
+  readonly ropeScaling: RopeScaling
+  /** lm_head shares the embedding matrix. */
+  readonly tiedEmbeddings: boolean
+  /** Biases in the base model, by projection group member. */
+  readonly bias: { readonly qkv: boolean; readonly o: boolean; readonly mlp: boolean }
+  /** RMS norm per head on q and k before rope (Qwen3). */
+  readonly qkNorm: boolean
+  /** Per layer: how many of the last positions a query sees, or null for all of them. */
+  readonly slidingWindows: readonly (number | null)[]
+}
+
+/** Input and output width of a projection, in elements: its weight is [out, in]. */
+export function projectionShape(spec: ModelSpec, projection: Projection): { in: number; out: number } {
+  const { hiddenSize, intermediateSize, numHeads, numKvHeads, headDim } = spec
+  switch (projection) {
+    case 'q':
+      return { in: hiddenSize, out: numHeads * headDim }
+    case 'k':
+    case 'v':
+      return { in: hiddenSize, out: numKvHeads * headDim }
+    case 'o':
+      return { in: numHeads * headDim, out: hiddenSize }
+    case 'gate':
+    case 'up':
+      return { in: hiddenSize, out: intermediateSize }
+    case 'down':
+      return { in: intermediateSize, out: hiddenSize }
+  }
+}
+
+/** Input and output width of a whole group: its members' outputs side by side. */
+export function groupShape(spec: ModelSpec, group: Group): { in: number; out: number } {
+  const shapes = GROUP_PROJECTIONS[group].map((projection) => projectionShape(spec, projection))
+  return { in: shapes[0]!.in, out: shapes.reduce((sum, shape) => sum + shape.out, 0) }
+}
