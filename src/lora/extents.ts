@@ -1,0 +1,68 @@
+/**
+ * Which stretches of a slab are free: first fit in address order, neighbours joined when freed. Units are the caller's.
+ * Everything is rounded up to `granule`, so a hole too small for any adapter cannot arise from crumbs.
+ */
+import { invariant } from '../errors.ts'
+
+export interface Extent {
+  readonly offset: number
+  readonly length: number
+}
+
+export class ExtentAllocator {
+  readonly capacity: number
+  readonly #granule: number
+  /** Free extents by offset; never adjacent, never empty. */
+  #free: Extent[]
+
+  constructor(capacity: number, granule: number) {
+    this.capacity = Math.floor(capacity / granule) * granule
+    this.#granule = granule
+    this.#free = this.capacity > 0 ? [{ offset: 0, length: this.capacity }] : []
+  }
+
+  get freeLength(): number {
+    return this.#free.reduce((sum, { length }) => sum + length, 0)
+  }
+
+  /** The longest extent that could be allocated now. */
+  get largestFree(): number {
+    return this.#free.reduce((most, { length }) => Math.max(most, length), 0)
+  }
+
+  canAllocate(length: number): boolean {
+    return this.#round(length) <= this.largestFree
+  }
+
+  /** The first extent that fits, or null when there is none. */
+  allocate(length: number): Extent | null {
+    const wanted = this.#round(length)
+    const index = this.#free.findIndex((extent) => extent.length >= wanted)
+    if (index < 0) return null
+    const { offset, length: available } = this.#free[index]!
+    if (available === wanted) this.#free.splice(index, 1)
+    else this.#free[index] = { offset: offset + wanted, length: available - wanted }
+    return { offset, length: wanted }
+  }
+
+  /** Gives back an extent exactly as allocate() returned it. */
+  free({ offset, length }: Extent): void {
+    let index = this.#free.findIndex((extent) => extent.offset > offset)
+    if (index < 0) index = this.#free.length
+    const before = this.#free[index - 1]
+    const after = this.#free[index]
+    invariant(!before || before.offset + before.length <= offset, 'An extent was freed twice')
+    invariant(!after || offset + length <= after.offset, 'An extent was freed twice')
+    const joinsBefore = before && before.offset + before.length === offset
+    const joinsAfter = after && offset + length === after.offset
+    const joined: Extent = {
+      offset: joinsBefore ? before.offset : offset,
+      length: length + (joinsBefore ? before.length : 0) + (joinsAfter ? after.length : 0),
+    }
+    this.#free.splice(index - (joinsBefore ? 1 : 0), (joinsBefore ? 1 : 0) + (joinsAfter ? 1 : 0), joined)
+  }
+
+  #round(length: number): number {
+    return Math.ceil(length / this.#granule) * this.#granule
+  }
+}

@@ -1,0 +1,153 @@
+/**
+ * Everything a step needs, packed into one array of u32 words that goes up in one write. `shaders/step.wgsl` reads what
+ * is written here; the two must agree word for word (stepTables.test.ts holds them together).
+ *
+ *   header  16 words: counts and the offsets of the tables behind it
+ *   rows     4 words each: token, position, offset of the sequence's block table, adapter slot + 1 (0 = base)
+ *   tiles    4 words each: slot, first row, rows, 0: the adapter segments, cut into pieces of at most TILE_ROWS
+ *   logits  16 words each: which row, what to do with its logits, how to sample
+ *   lists    block tables and banned token ids, wherever their owners say
+ */
+import { invariant } from '../errors.ts'
+
+const HEADER_WORDS = 16
+const ROW_WORDS = 4
+const TILE_WORDS = 4
+const LOGITS_WORDS = 16
+
+/** Rows of one adapter that the LoRA kernels take together. */
+export const TILE_ROWS = 8
+
+/** What a step's grids are made of. */
+export interface StepShape {
+  readonly rows: number
+  readonly tiles: number
+  readonly logits: number
+  /** Pieces of ATTENTION_SPLIT positions that the longest context of this step falls into. */
+  readonly splits: number
+}
+
+export interface RowEntry {
+  readonly token: number
+  readonly position: number
+  /** Offset of the sequence's block table, as addList() returned it. */
+  readonly blockTable: number
+  readonly slot: number | null
+}
+
+export interface LogitsEntry {
+  /** Row of the step whose logits are wanted. */
+  readonly row: number
+  /** A known token to score, or null to sample one. */
+  readonly score: number | null
+  /** Likeliest tokens to report, or null for no log probabilities. */
+  readonly topLogprobs: number | null
+  readonly temperature: number
+  readonly topK: number
+  readonly topP: number
+  readonly minP: number
+  readonly seed: number
+  readonly position: number
+  /** Offset and length of the list of banned ids. */
+  readonly banned: number
+  readonly numBanned: number
+}
+
+export class StepTables {
+  readonly words: Uint32Array<ArrayBuffer>
+  readonly #floats: Float32Array<ArrayBuffer>
+  #shape: StepShape = { rows: 0, tiles: 0, logits: 0, splits: 1 }
+  #end = 0
+  #rows = 0
+  #tiles = 0
+  #logits = 0
+
+  /** `capacityWords`: see stepWords(). */
+  constructor(capacityWords: number) {
+    this.words = new Uint32Array(capacityWords)
+    this.#floats = new Float32Array(this.words.buffer)
+  }
+
+  /** Starts a step of this shape. Rows, tiles and logits are then added in order, exactly as many as announced. */
+  begin(shape: StepShape): void {
+    const rowsOffset = HEADER_WORDS
+    const tilesOffset = rowsOffset + shape.rows * ROW_WORDS
+    const logitsOffset = tilesOffset + shape.tiles * TILE_WORDS
+    this.#shape = shape
+    this.#end = logitsOffset + shape.logits * LOGITS_WORDS
+    this.#rows = this.#tiles = this.#logits = 0
+    invariant(this.#end <= this.words.length, 'A step does not fit its tables')
+    this.words.fill(0, 0, HEADER_WORDS)
+    this.words.set([shape.rows, shape.tiles, shape.logits, rowsOffset, tilesOffset, logitsOffset, shape.splits])
+  }
+
+  /** Appends a list (a block table, banned ids) and returns its offset in words. */
+  addList(values: readonly number[]): number {
+    const offset = this.#end
+    this.#end += values.length
+    invariant(this.#end <= this.words.length, 'A step does not fit its tables')
+    this.words.set(values, offset)
+    return offset
+  }
+
+  addRow({ token, position, blockTable, slot }: RowEntry): void {
+    const at = this.words[3]! + this.#rows++ * ROW_WORDS
+    this.words[at] = token
+    this.words[at + 1] = position
+    this.words[at + 2] = blockTable
+    this.words[at + 3] = slot === null ? 0 : slot + 1
+  }
+
+  addTile(slot: number, rowStart: number, rowCount: number): void {
+    const at = this.words[4]! + this.#tiles++ * TILE_WORDS
+    this.words[at] = slot
+    this.words[at + 1] = rowStart
+    this.words[at + 2] = rowCount
+    this.words[at + 3] = 0
+  }
+
+  addLogits(entry: LogitsEntry): void {
+    const at = this.words[5]! + this.#logits++ * LOGITS_WORDS
+    const { words } = this
+    words.fill(0, at, at + LOGITS_WORDS)
+    words[at] = entry.row
+    words[at + 1] = entry.score === null ? 0 : 1
+    words[at + 2] = entry.score ?? 0
+    words[at + 3] = entry.topLogprobs === null ? 0 : entry.topLogprobs + 1
+    this.#floats[at + 4] = entry.temperature
+    words[at + 5] = entry.topK
+    this.#floats[at + 6] = entry.topP
+    this.#floats[at + 7] = entry.minP
+    words[at + 8] = entry.seed
+    words[at + 9] = entry.position
+    words[at + 10] = entry.banned
+    words[at + 11] = entry.numBanned
+  }
+
+  /** Words in use; everything announced must have been added. */
+  get length(): number {
+    const { rows, tiles, logits } = this.#shape
+    invariant(
+      this.#rows === rows && this.#tiles === tiles && this.#logits === logits,
+      'A step is not what its header says',
+    )
+    return this.#end
+  }
+}
+
+/** Words that hold any step within these limits. */
+export function stepWords(limits: {
+  maxRows: number
+  maxSpans: number
+  maxLogits: number
+  blocksPerSequence: number
+  maxBanned: number
+}): number {
+  const { maxRows, maxSpans, maxLogits, blocksPerSequence, maxBanned } = limits
+  return (
+    HEADER_WORDS +
+    maxRows * (ROW_WORDS + TILE_WORDS) +
+    maxLogits * (LOGITS_WORDS + maxBanned) +
+    maxSpans * blocksPerSequence
+  )
+}

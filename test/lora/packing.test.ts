@@ -1,0 +1,79 @@
+import { describe, expect, it } from 'vitest'
+import type { LoraModule } from '../../src/lora/normal.ts'
+import { ENTRY_WORDS, layoutOf, packBytes, writeEntry } from '../../src/lora/packing.ts'
+import { type ModelSpec, type Projection, projectionShape } from '../../src/model/spec.ts'
+
+const spec = { hiddenSize: 8, intermediateSize: 12, numHeads: 2, numKvHeads: 1, headDim: 4, numLayers: 3 } as ModelSpec
+
+function module(layer: number, projection: Projection, rank: number): LoraModule {
+  const { in: inputs, out } = projectionShape(spec, projection)
+  const fill = (length: number, from: number) =>
+    new Uint8Array(Float32Array.from({ length }, (_, i) => from + i).buffer)
+  return {
+    layer,
+    projection,
+    rank,
+    scale: rank / 2,
+    a: { dtype: 'F32', shape: [rank, inputs], bytes: fill(rank * inputs, 1000) },
+    b: { dtype: 'F32', shape: [out, rank], bytes: fill(out * rank, 2000) },
+  }
+}
+
+const adapterOf = (modules: LoraModule[]) => ({ digest: '', modules, maxRank: 8, byteLength: 0 })
+
+describe('packing', () => {
+  const q = module(1, 'q', 5)
+  const v = module(1, 'v', 1)
+  const layout = layoutOf(adapterOf([q, v, module(2, 'down', 4)]), spec, 0, 3)
+
+  it('stacks the A matrices of a group, ranks rounded up to four, and lays each B behind them', () => {
+    expect(layout.groups.map(({ layer, group, rankSum }) => ({ layer, group, rankSum }))).toEqual([
+      { layer: 1, group: 'attn_in', rankSum: 12 },
+      { layer: 2, group: 'mlp_out', rankSum: 4 },
+    ])
+    const packed = layout.groups[0]!
+    expect(packed.projections.map((one) => one && [one.module.projection, one.paddedRank, one.column])).toEqual([
+      ['q', 8, 0],
+      null,
+      ['v', 4, 8],
+    ])
+    const floats = new Float32Array(packBytes(spec, packed).buffer)
+    const a = (row: number) => [...floats.subarray(row * 8, row * 8 + 8)]
+    expect(a(0)).toEqual([1000, 1001, 1002, 1003, 1004, 1005, 1006, 1007])
+    expect(a(4)[0]).toBe(1032)
+    expect(a(5)).toEqual(Array(8).fill(0))
+    expect(a(8)[0]).toBe(1000)
+    expect(a(9)).toEqual(Array(8).fill(0))
+    const bq = packed.projections[0]!.bOffset / 4
+    expect([...floats.subarray(bq, bq + 16)]).toEqual([
+      2000, 2001, 2002, 2003, 2004, 0, 0, 0, 2005, 2006, 2007, 2008, 2009, 0, 0, 0,
+    ])
+    const bv = packed.projections[2]!.bOffset / 4
+    expect([...floats.subarray(bv, bv + 8)]).toEqual([2000, 0, 0, 0, 2001, 0, 0, 0])
+  })
+
+  it('writes table entries in words from the slab start', () => {
+    const packed = layout.groups[0]!
+    const words = new Uint32Array(ENTRY_WORDS).fill(77)
+    writeEntry(words, packed, 4096)
+    expect([...words.subarray(0, 4)]).toEqual([1024, 12, 0, 0])
+    expect([...words.subarray(4, 8)]).toEqual([1024 + 96, 8, new Uint32Array(Float32Array.of(2.5).buffer)[0], 0])
+    expect([...words.subarray(12, 20)]).toEqual(Array(8).fill(0))
+    expect(words[21]).toBe(4)
+    expect(words[23]).toBe(8)
+  })
+
+  it('widens to f32 only where element types differ', () => {
+    const half: LoraModule = {
+      ...v,
+      a: { dtype: 'BF16', shape: [1, 8], bytes: new Uint8Array(new Uint16Array(8).fill(0x3f80).buffer) },
+    }
+    const mixed = layoutOf(adapterOf([half]), spec, 0, 3).groups[0]!
+    expect(mixed.dtype).toBe('F32')
+    expect([...new Float32Array(packBytes(spec, mixed).buffer).subarray(0, 8)]).toEqual(Array(8).fill(1))
+    const b = { dtype: 'BF16' as const, shape: [4, 1] as const, bytes: new Uint8Array(8) }
+    const same = layoutOf(adapterOf([{ ...half, b }]), spec, 0, 3).groups[0]!
+    expect(same.dtype).toBe('BF16')
+    expect(same.byteLength).toBe(4 * 8 * 2 + 4 * 4 * 2)
+  })
+})
