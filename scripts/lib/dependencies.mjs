@@ -9,6 +9,7 @@ import { NODE_MODULES, ROOT } from './project.mjs'
 import { SetupError, say, secondsSince } from './report.mjs'
 
 const INSTALL_LIMIT_MS = 15 * 60_000
+const SHOWN_ERROR_LINES = 12
 
 /**
  * @typedef {{ version?: string, integrity?: string, optional?: boolean, os?: string[] }} LockedPackage
@@ -31,7 +32,8 @@ export function installReason(wanted, installed, isThere, platform = process.pla
       if (optional) continue
       return `${path} is missing`
     }
-    if (found.version !== version || found.integrity !== integrity) return `${path} is ${found.version}, not ${version}`
+    if (found.version !== version) return `${path} is ${found.version}, not ${version}`
+    if (integrity && found.integrity !== integrity) return `${path} is not the ${version} that is locked`
     if (found.os && !found.os.includes(platform)) return `${path} is for another operating system`
     if (!isThere(path)) return `${path} is missing`
   }
@@ -62,7 +64,8 @@ export async function installDependencies() {
     timeoutMs: INSTALL_LIMIT_MS,
   })
   if (result.code !== 0) {
-    process.stderr.write(result.stderr)
+    // What follows the first lines is npm's usage text.
+    process.stderr.write(`${result.stderr.split('\n').slice(0, SHOWN_ERROR_LINES).join('\n')}\n`)
     throw new SetupError(`npm ci failed: ${failureLine(result)}`)
   }
   say(`packages installed in ${secondsSince(started)}`)

@@ -1,0 +1,113 @@
+/**
+ * The rules that keep imports pointing one way, as a function from parsed files to sentences about what is wrong.
+ * A folder may import itself and the folders before it in `ORDER`; `text` stands beside them.
+ */
+import type { ImportOf, SourceModule } from './sourceModule.ts'
+
+const ORDER = ['gpu', 'weights', 'model', 'lora', 'engine', 'api', 'hosts', 'cli'] as const
+/** Folders that may use the tokenizer and its like. */
+const USERS_OF_TEXT = new Set(['text', 'api', 'hosts', 'cli'])
+const SHADER_FOLDERS = new Set(['gpu', 'model', 'lora', 'engine'])
+/** Everybody's; they import nothing of the house themselves. */
+const COMMON = new Set(['src/errors.ts'])
+/** The public entry: it may name anything but the command line. */
+const ENTRY = 'src/index.ts'
+
+/** Files that know which host they run on. */
+const HOST_FILES = /^src\/(hosts\/|cli\/|gpu\/open[.\w]*\.ts$)/
+/** Files that tests run without a GPU. */
+const NEEDS_NO_GPU = /^src\/(engine\/scheduler[.\w]*\.ts$|api\/)/
+const IS_GPU = /^(src\/gpu\/|shaders\/)/
+
+/** The folder below src, or null for a file that lies in src itself. */
+function folderOf(path: string): string | null {
+  return /^src\/([^/]+)\//.exec(path)?.[1] ?? null
+}
+
+/** Every breach of the rules, one sentence each; empty when the house is in order. */
+export function breaches(modules: readonly SourceModule[], packages: readonly string[]): string[] {
+  const byPath = new Map(modules.map((module) => [module.path, module]))
+  return [
+    ...modules.flatMap((module) =>
+      module.imports.flatMap((found) => importBreach(module.path, found, byPath, packages) ?? []),
+    ),
+    ...modules.flatMap(hostBreaches),
+    ...modules.filter(({ path }) => NEEDS_NO_GPU.test(path)).flatMap((module) => gpuBreach(module, byPath) ?? []),
+    ...cycles(byPath).map((cycle) => `${cycle.join(' -> ')} is a cycle`),
+  ]
+}
+
+function importBreach(
+  path: string,
+  { target, isRelative }: ImportOf,
+  byPath: ReadonlyMap<string, SourceModule>,
+  packages: readonly string[],
+): string | null {
+  if (!isRelative) return packageBreach(path, target, packages)
+  const from = folderOf(path)
+  if (target.startsWith('shaders/')) {
+    return SHADER_FOLDERS.has(from ?? '') ? null : `${path} imports a shader: ${target}`
+  }
+  if (!byPath.has(target)) return `${path} imports ${target}, which is no file of src`
+  if (COMMON.has(target)) return null
+  const to = folderOf(target)
+  const allowed = mayImport(path, from, to)
+  return allowed ? null : `${path} imports ${target}: ${from ?? path} may not import ${to ?? target}`
+}
+
+function mayImport(path: string, from: string | null, to: string | null): boolean {
+  if (to === null) return path.startsWith('src/cli/')
+  if (from === null) return path === ENTRY && to !== 'cli'
+  if (to === 'text') return USERS_OF_TEXT.has(from)
+  if (from === 'text') return false
+  const rank = (folder: string): number => ORDER.indexOf(folder as (typeof ORDER)[number])
+  return rank(from) >= 0 && rank(to) >= 0 && rank(to) <= rank(from)
+}
+
+function packageBreach(path: string, target: string, packages: readonly string[]): string | null {
+  if (/^(node|deno|bun):/.test(target))
+    return HOST_FILES.test(path) ? null : `${path} imports ${target}: it must run on every host`
+  if (target === 'webgpu' && !/^src\/gpu\/open/.test(path)) return `${path} imports webgpu: only src/gpu/open* may`
+  const known = packages.some((name) => target === name || target.startsWith(`${name}/`))
+  return known ? null : `${path} imports ${target}, which package.json does not list`
+}
+
+function hostBreaches({ path, hostGlobals }: SourceModule): string[] {
+  if (HOST_FILES.test(path)) return []
+  return hostGlobals.map((name) => `${path} names ${name}: it must run on every host`)
+}
+
+/** The first way from a file to the GPU through imports that are there at run time. */
+function gpuBreach(start: SourceModule, byPath: ReadonlyMap<string, SourceModule>): string | null {
+  const seen = new Set<string>()
+  const walk = (path: string, way: readonly string[]): readonly string[] | null => {
+    if (IS_GPU.test(path)) return [...way, path]
+    if (seen.has(path)) return null
+    seen.add(path)
+    for (const { target, isTypeOnly } of byPath.get(path)?.imports ?? []) {
+      const found = isTypeOnly ? null : walk(target, [...way, path])
+      if (found) return found
+    }
+    return null
+  }
+  const way = walk(start.path, [])
+  return way && `${way.join(' -> ')}: ${start.path} must run without a GPU`
+}
+
+/** One cycle for each file that closes one; imports of types count, since they too make two files one. */
+function cycles(byPath: ReadonlyMap<string, SourceModule>): string[][] {
+  const done = new Set<string>()
+  const found: string[][] = []
+  const walk = (path: string, way: readonly string[]): void => {
+    const at = way.indexOf(path)
+    if (at >= 0) {
+      found.push([...way.slice(at), path])
+      return
+    }
+    if (done.has(path)) return
+    for (const { target } of byPath.get(path)?.imports ?? []) walk(target, [...way, path])
+    done.add(path)
+  }
+  for (const path of byPath.keys()) walk(path, [])
+  return found
+}
