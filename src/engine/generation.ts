@@ -29,6 +29,8 @@ export interface AdapterLease {
   readonly digest: string
   /** Pool slot if the adapter is on the GPU now, else null (it is on its way; the sequence is passed over). */
   readonly slot: number | null
+  /** Where slot is null: resolves when it is not any more, rejects with a LorikeetError if the adapter cannot come. */
+  readonly ready?: Promise<void>
   release(): void
 }
 
@@ -51,8 +53,17 @@ export interface Generation extends AsyncIterable<GenerationEvent> {
 /** The engine as api/ sees it. */
 export interface GenerationEngine {
   readonly limits: { readonly maxModelLen: number; readonly vocabSize: number; readonly maxTopLogprobs: number }
-  /** Throws QueueFullError (429) or EngineClosedError (503) at once; everything later comes through the generation. */
+  /**
+   * Throws at once, leaving the lease to the caller: QueueFullError (429), EngineClosedError or EngineUnavailableError
+   * (503), ContextLengthError or InvalidGenerationError (400). Everything later comes through the generation.
+   */
   generate(request: GenerationRequest): Generation
-  stats(): { readonly running: number; readonly waiting: number; readonly kvCacheUsage: number }
+  /** `state`: 'failed' once a step failed; then and when closed nothing runs any more. */
+  stats(): {
+    readonly state: 'ready' | 'failed' | 'closed'
+    readonly running: number
+    readonly waiting: number
+    readonly kvCacheUsage: number
+  }
   close(): Promise<void>
 }

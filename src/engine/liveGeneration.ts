@@ -1,0 +1,134 @@
+/** The reader's end of one sequence: turns what its steps bring into events, and knows whether it should leave. */
+import type { LorikeetError } from '../errors.ts'
+import type { LogitsRecord, LogitsRow, TokenLogprobs } from './batch.ts'
+import { InvalidLogitsError } from './errors.ts'
+import { EventQueue } from './eventQueue.ts'
+import type { Generation, GenerationEvent } from './generation.ts'
+import type { EngineObserver, RequestTrace } from './observer.ts'
+import type { Finish, Sequence } from './sequence.ts'
+
+/** What a generation shares with its engine. */
+export interface LiveGenerationPort {
+  readonly observer: EngineObserver
+  now(): number
+  /** Called when `exit` may have changed from outside the loop. */
+  wake(): void
+}
+
+export class LiveGeneration implements Generation {
+  readonly sequence: Sequence
+  readonly #port: LiveGenerationPort
+  readonly #events: EventQueue<GenerationEvent>
+  readonly #queuedAt: number
+  #admittedAt: number | null = null
+  #firstTokenAt: number | null = null
+  #lastTokenAt: number | null = null
+  #finishedAt: number | null = null
+  #outcome: RequestTrace['outcome'] = null
+  #exit: Finish | LorikeetError | null = null
+  readonly #abort = (): void => this.abort()
+
+  constructor(sequence: Sequence, port: LiveGenerationPort) {
+    this.sequence = sequence
+    this.#port = port
+    this.#queuedAt = port.now()
+    this.#events = new EventQueue(this.#abort)
+    const { signal } = sequence.request
+    if (signal?.aborted) this.#exit = ABORTED
+    signal?.addEventListener('abort', this.#abort)
+    if (sequence.scoresPrompt && sequence.hasPromptScores) this.#pushPromptScores()
+    port.observer.queued?.(this.trace)
+  }
+
+  /** How it must leave between two steps, or null if it stays. From then on no token reaches the reader. */
+  get exit(): Finish | LorikeetError | null {
+    if (this.#exit === null && this.sequence.numWanted === 0) return { reason: 'length', stopId: null }
+    return this.#exit
+  }
+
+  get trace(): RequestTrace {
+    const { request, numPrompt, numGenerated } = this.sequence
+    return {
+      id: request.id,
+      adapter: request.adapter?.name ?? null,
+      numPromptTokens: numPrompt,
+      numGeneratedTokens: numGenerated,
+      queuedAt: this.#queuedAt,
+      admittedAt: this.#admittedAt,
+      firstTokenAt: this.#firstTokenAt,
+      lastTokenAt: this.#lastTokenAt,
+      finishedAt: this.#finishedAt,
+      outcome: this.#outcome,
+    }
+  }
+
+  abort(): void {
+    this.leave(ABORTED)
+  }
+
+  /** Asks the engine to end it so at its next turn; the first wish counts. */
+  leave(exit: Finish | LorikeetError): void {
+    if (this.#exit !== null || this.#outcome !== null) return
+    this.#exit = exit
+    this.#port.wake()
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<GenerationEvent> {
+    return this.#events[Symbol.asyncIterator]()
+  }
+
+  /** A step with a span of it has been planned. */
+  run(): void {
+    if (this.#admittedAt !== null) return
+    this.#admittedAt = this.#port.now()
+    this.#port.observer.admitted?.(this.trace)
+  }
+
+  /** Takes what came of one logits row and says how the generation ends with it, or null if it goes on. */
+  take({ want }: LogitsRow, { token, logprobs }: LogitsRecord): Finish | LorikeetError | null {
+    const { promptScores, request } = this.sequence
+    if (token === null) {
+      const position = 'score' in want ? promptScores.length : want.position
+      return new InvalidLogitsError(position, request.adapter?.name ?? null)
+    }
+    if ('score' in want) {
+      this.sequence.addPromptScore(token, logprobs)
+      if (!this.sequence.hasPromptScores) return null
+      this.#pushPromptScores()
+      return this.sequence.maxTokens > 0 ? null : { reason: 'length', stopId: null }
+    }
+    const finish = this.sequence.accept(token)
+    if (finish?.reason !== 'stop') this.#pushToken(token, logprobs)
+    return finish
+  }
+
+  /** Ends it with a finish event, or by throwing an error to the reader. */
+  end(outcome: Finish | LorikeetError): void {
+    this.sequence.request.signal?.removeEventListener('abort', this.#abort)
+    this.#finishedAt = this.#port.now()
+    if (outcome instanceof Error) {
+      this.#outcome = 'error'
+      this.#events.end(outcome)
+    } else {
+      this.#outcome = outcome.reason
+      this.#events.push({ type: 'finish', ...outcome })
+      this.#events.end()
+    }
+    this.#port.observer.finished?.(this.trace)
+  }
+
+  #pushPromptScores(): void {
+    this.#events.push({ type: 'prompt', logprobs: this.sequence.promptScores })
+  }
+
+  #pushToken(token: number, logprobs: TokenLogprobs | null): void {
+    this.#events.push({ type: 'token', token, logprobs })
+    const now = this.#port.now()
+    const sinceLast = this.#lastTokenAt === null ? null : now - this.#lastTokenAt
+    this.#firstTokenAt ??= now
+    this.#lastTokenAt = now
+    this.#port.observer.token?.(this.trace, sinceLast)
+  }
+}
+
+const ABORTED: Finish = { reason: 'abort', stopId: null }

@@ -1,0 +1,46 @@
+/**
+ * What the engine tells whoever measures it: metrics, traces, logs. All callbacks are optional, synchronous, and called
+ * from inside the step loop, so they must be quick and must not throw. Times are those of the engine's clock, in ms.
+ */
+export interface EngineObserver {
+  queued?(request: RequestTrace): void
+  /** Not again when it comes back after a preemption. */
+  admitted?(request: RequestTrace): void
+  /** A token was generated; `sinceLastMs` is null for the first one. */
+  token?(request: RequestTrace, sinceLastMs: number | null): void
+  /** Always last, once per request. */
+  finished?(request: RequestTrace): void
+  step?(step: StepTrace): void
+}
+
+/** One request so far. */
+export interface RequestTrace {
+  readonly id: string
+  /** Name of the adapter, or null for the base. */
+  readonly adapter: string | null
+  readonly numPromptTokens: number
+  readonly numGeneratedTokens: number
+  readonly queuedAt: number
+  readonly admittedAt: number | null
+  readonly firstTokenAt: number | null
+  readonly lastTokenAt: number | null
+  readonly finishedAt: number | null
+  readonly outcome: 'stop' | 'length' | 'abort' | 'error' | null
+}
+
+/** One step. */
+export interface StepTrace {
+  /** Counts from 0. */
+  readonly index: number
+  readonly numRows: number
+  readonly numSpans: number
+  readonly numLogitsRows: number
+  /** Still running and waiting after it. */
+  readonly numRunning: number
+  readonly numWaiting: number
+  /** When planning began, the batch was handed to the runner, its result arrived, and the result was dealt out. */
+  readonly plannedAt: number
+  readonly submittedAt: number
+  readonly arrivedAt: number
+  readonly settledAt: number
+}

@@ -1,0 +1,72 @@
+/** One planned step: the batch for the runner and, beside it, whose spans these are. */
+import type { Batch, RunnerLimits, Span } from './batch.ts'
+import type { Sequence } from './sequence.ts'
+
+export interface Plan {
+  readonly batch: Batch
+  /** The owner of each span, in the order of batch.spans. */
+  readonly sequences: readonly Sequence[]
+  /** Token rows of all spans. */
+  readonly numRows: number
+  readonly numLogitsRows: number
+}
+
+/** Fills a step up to the runner's limits. */
+export class PlanBuilder {
+  readonly #limits: RunnerLimits
+  #rowsLeft: number
+  #logitsRowsLeft: number
+  readonly #spans: Span[] = []
+  readonly #sequences: Sequence[] = []
+
+  constructor(limits: RunnerLimits) {
+    this.#limits = limits
+    this.#rowsLeft = limits.maxRows
+    this.#logitsRowsLeft = limits.maxLogitsRows
+  }
+
+  /** Whether any sequence can still have a row. */
+  get hasRoom(): boolean {
+    return this.#rowsLeft > 0 && this.#logitsRowsLeft > 0
+  }
+
+  /**
+   * Gives `sequence`, which owns the blocks for it, as many of its pending tokens as there is room for; maybe none.
+   * A chunk ends early where the scores of its prompt tokens would be more logits rows than the step has left.
+   */
+  add(sequence: Sequence): void {
+    let count = Math.min(sequence.numPending, this.#rowsLeft)
+    const logits = sequence.logitsRows(count)
+    const firstTooMany = logits[this.#logitsRowsLeft]
+    if (firstTooMany) {
+      count = firstTooMany.row
+      logits.length = this.#logitsRowsLeft
+    }
+    if (count === 0) return
+
+    const start = sequence.numComputed
+    const end = start + count
+    this.#spans.push({
+      tokens: sequence.tokens.slice(start, end),
+      start,
+      blockTable: sequence.blocks.slice(0, Math.ceil(end / this.#limits.blockSize)),
+      slot: sequence.slot,
+      logits,
+    })
+    this.#sequences.push(sequence)
+    this.#rowsLeft -= count
+    this.#logitsRowsLeft -= logits.length
+    sequence.numComputed = end
+  }
+
+  /** The step, or null if nothing found room or nobody had work. */
+  build(): Plan | null {
+    if (this.#spans.length === 0) return null
+    return {
+      batch: { spans: this.#spans },
+      sequences: this.#sequences,
+      numRows: this.#limits.maxRows - this.#rowsLeft,
+      numLogitsRows: this.#limits.maxLogitsRows - this.#logitsRowsLeft,
+    }
+  }
+}

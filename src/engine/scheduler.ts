@@ -1,0 +1,167 @@
+/**
+ * Decides what each step computes, out of plain data: no GPU, no clock, no promise.
+ *
+ * 1. Running sequences go first. Those that only wait for their next token get their one row before any prompt gets a
+ *    chunk, so no stream stalls behind somebody's long prompt. When one needs a block and none is free, the newest
+ *    running sequence is preempted: it loses its blocks, keeps its tokens, and computes them again when it is back.
+ * 2. With the room that is left, waiting sequences are admitted in order of arrival. One whose adapter is still on its
+ *    way to the GPU is passed over, but after `maxPassedOver` steps in which others were admitted before it, it stops
+ *    the line: nobody behind it is admitted while anything runs, for what runs may hold the slot that it waits for.
+ *    One that lacks blocks stops the line at once: those behind it would take what it waits for.
+ *
+ * A sequence owns the blocks of its whole prompt from admission on, so only decoding can run out of blocks, and the
+ * oldest running sequence always gets on: whatever is queued ends.
+ */
+import { invariant } from '../errors.ts'
+import type { RunnerLimits } from './batch.ts'
+import { QueueFullError } from './errors.ts'
+import { KvBlocks } from './kvBlocks.ts'
+import { type Plan, PlanBuilder } from './plan.ts'
+import type { Sequence } from './sequence.ts'
+
+export interface SchedulerOptions {
+  /** Most sequences that wait; the next one is refused. Default 1024. */
+  readonly maxWaiting?: number
+  /** Most steps in which a waiting sequence is passed over. Default 32. */
+  readonly maxPassedOver?: number
+}
+
+export class Scheduler {
+  readonly blocks: KvBlocks
+  readonly #limits: RunnerLimits
+  readonly #maxWaiting: number
+  readonly #maxPassedOver: number
+  /** Every running sequence can have a span and a row in each step. */
+  readonly #maxRunning: number
+  /** In order of arrival; preempted ones in front. */
+  readonly #waiting: Sequence[] = []
+  /** In order of admission: the newest is last. */
+  readonly #running: Sequence[] = []
+  #numPreemptions = 0
+
+  constructor(limits: RunnerLimits, { maxWaiting = 1024, maxPassedOver = 32 }: SchedulerOptions = {}) {
+    this.blocks = new KvBlocks(limits.numBlocks, limits.blockSize)
+    this.#limits = limits
+    this.#maxWaiting = maxWaiting
+    this.#maxPassedOver = maxPassedOver
+    this.#maxRunning = Math.min(limits.maxSpans, limits.maxRows)
+  }
+
+  /** Most tokens a sequence may have, prompt and answer: what the model allows and all KV blocks hold. */
+  get contextLength(): number {
+    return Math.min(this.#limits.maxModelLen, this.blocks.numTokens)
+  }
+
+  get numWaiting(): number {
+    return this.#waiting.length
+  }
+
+  get numRunning(): number {
+    return this.#running.length
+  }
+
+  /** Preemptions since the start. */
+  get numPreemptions(): number {
+    return this.#numPreemptions
+  }
+
+  /** Queues a sequence with something to compute. Throws QueueFullError. */
+  add(sequence: Sequence): void {
+    if (this.#waiting.length >= this.#maxWaiting) throw new QueueFullError(this.#maxWaiting)
+    this.#waiting.push(sequence)
+  }
+
+  /** Takes a sequence out, wherever it is, and frees its blocks. Steps that hold a span of it must have run. */
+  remove(sequence: Sequence): void {
+    drop(sequence.isRunning ? this.#running : this.#waiting, sequence)
+    this.#release(sequence)
+  }
+
+  /** The next step, or null if there is nothing to run now. */
+  plan(): Plan | null {
+    const step = new PlanBuilder(this.#limits)
+    this.#continueRunning(step)
+    this.#admitWaiting(step)
+    return step.build()
+  }
+
+  /** Throws InvariantError if a block is leaked, owned twice, or owned by a sequence that does not run. */
+  checkIntegrity(): void {
+    invariant(
+      this.#running.every((sequence) => sequence.isRunning),
+      'A running sequence owns no block',
+    )
+    invariant(!this.#waiting.some((sequence) => sequence.isRunning), 'A waiting sequence owns blocks')
+    this.blocks.checkIntegrity(this.#running.map((sequence) => sequence.blocks))
+  }
+
+  #continueRunning(step: PlanBuilder): void {
+    const decoding = this.#running.filter((sequence) => sequence.numPending === 1)
+    const prefilling = this.#running.filter((sequence) => sequence.numPending > 1)
+    for (const sequence of decoding) {
+      if (sequence.isRunning && this.#growOrPreempt(sequence)) step.add(sequence)
+    }
+    for (const sequence of prefilling) {
+      if (sequence.isRunning) step.add(sequence)
+    }
+  }
+
+  /** Gets the block that the newest token of `sequence` may need. False if it was itself the one to give way. */
+  #growOrPreempt(sequence: Sequence): boolean {
+    const numMissing = this.blocks.blocksFor(sequence.numWanted) - sequence.blocks.length
+    while (!this.blocks.canAllocate(numMissing)) {
+      const newest = this.#running.at(-1)!
+      this.#preempt(newest)
+      if (newest === sequence) return false
+    }
+    sequence.blocks.push(...this.blocks.allocate(numMissing))
+    return true
+  }
+
+  #preempt(sequence: Sequence): void {
+    drop(this.#running, sequence)
+    this.#release(sequence)
+    this.#waiting.unshift(sequence)
+    this.#numPreemptions++
+  }
+
+  #admitWaiting(step: PlanBuilder): void {
+    const passedOver: Sequence[] = []
+    const isIdle = this.#running.length === 0
+    for (const sequence of [...this.#waiting]) {
+      if (!step.hasRoom || this.#running.length >= this.#maxRunning) return
+      if (!sequence.isResident) {
+        if (sequence.numPassedOver >= this.#maxPassedOver && !isIdle) return
+        passedOver.push(sequence)
+        continue
+      }
+      if (!this.#canAdmit(sequence)) return
+      this.#admit(sequence)
+      step.add(sequence)
+      for (const earlier of passedOver.splice(0)) earlier.numPassedOver++
+    }
+  }
+
+  /** One block for each sequence that runs already stays free, or the next few tokens would cost a preemption. */
+  #canAdmit(sequence: Sequence): boolean {
+    return this.blocks.canAllocate(this.blocks.blocksFor(sequence.numWanted) + this.#running.length)
+  }
+
+  #admit(sequence: Sequence): void {
+    drop(this.#waiting, sequence)
+    sequence.blocks.push(...this.blocks.allocate(this.blocks.blocksFor(sequence.numWanted)))
+    sequence.numPassedOver = 0
+    this.#running.push(sequence)
+  }
+
+  #release(sequence: Sequence): void {
+    this.blocks.free(sequence.blocks.splice(0))
+    sequence.numComputed = 0
+  }
+}
+
+function drop(list: Sequence[], sequence: Sequence): void {
+  const index = list.indexOf(sequence)
+  invariant(index >= 0, `Request ${sequence.request.id} is not where it should be`)
+  list.splice(index, 1)
+}
