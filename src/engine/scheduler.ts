@@ -142,9 +142,10 @@ export class Scheduler {
     }
   }
 
-  /** One block for each sequence that runs already stays free, or the next few tokens would cost a preemption. */
+  /** Beside others it must leave one block for each of them and itself, or the next few tokens would cost a preemption. */
   #canAdmit(sequence: Sequence): boolean {
-    return this.blocks.canAllocate(this.blocks.blocksFor(sequence.numWanted) + this.#running.length)
+    const numSpare = this.#running.length === 0 ? 0 : this.#running.length + 1
+    return this.blocks.canAllocate(this.blocks.blocksFor(sequence.numWanted) + numSpare)
   }
 
   #admit(sequence: Sequence): void {
