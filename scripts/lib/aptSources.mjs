@@ -110,7 +110,7 @@ export function formatSources(sources) {
         ['Components', components],
       ]
       const lines = fields.map(([name, values]) => `${name}: ${/** @type {string[]} */ (values).join(' ')}`)
-      if (signedBy) lines.push(`Signed-By: ${signedBy.startsWith('/') ? signedBy : `\n ${signedBy}`}`)
+      if (signedBy) lines.push(`Signed-By:${signedBy.startsWith('/') ? '' : '\n'} ${signedBy}`)
       return `${lines.join('\n')}\n`
     })
     .join('\n')
