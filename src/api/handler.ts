@@ -1,0 +1,182 @@
+/**
+ * The whole server as one function: `(Request) => Promise<Response>`. A page calls it in-process, a host binds it to a
+ * port. Routes and what every answer needs (request id, keys, CORS, errors) are here; what a route does is in its own
+ * file.
+ */
+import type { Context } from 'hono'
+import { cors } from 'hono/cors'
+import { Hono } from 'hono/tiny'
+import { acceptsKey } from './apiKeys.ts'
+import { MAX_BODY_BYTES, readJsonObject } from './body.ts'
+import { startChat } from './chatCompletions.ts'
+import { chatSchema } from './chatParams.ts'
+import { completionSchema } from './completionParams.ts'
+import { startCompletion } from './completions.ts'
+import {
+  EngineNotReadyError,
+  errorEnvelope,
+  MethodNotAllowedError,
+  RouteNotFoundError,
+  UnauthorizedError,
+} from './errors.ts'
+import type { Exchange } from './exchange.ts'
+import { modelCard, modelCards } from './models.ts'
+import type { Service } from './service.ts'
+import { eventStream } from './sse.ts'
+import { detokenize, detokenizeSchema, tokenize, tokenizeSchema } from './tokenize.ts'
+import { type ParamsSchema, validate } from './validate.ts'
+
+export interface HandlerOptions {
+  /** Any of them opens every route but the health checks; with none no key is asked for. */
+  readonly apiKeys?: readonly string[]
+  /** Origins whose pages may call this server; `*` is all of them. Default none. */
+  readonly corsOrigins?: readonly string[]
+  /** Default 8 MiB. */
+  readonly maxBodyBytes?: number
+  /** Refuse fields that nobody knows instead of naming them in `x-lorikeet-ignored`. */
+  readonly strict?: boolean
+}
+
+export type Handler = (request: Request) => Promise<Response>
+
+type Env = { Variables: { requestId: string } }
+type Call = Context<Env>
+
+/** Never rejects: whatever goes wrong is a response with OpenAI's error envelope. */
+export function createHandler(service: Service, options: HandlerOptions = {}): Handler {
+  const app = new Hono<Env>()
+  const { apiKeys = [], corsOrigins = [], maxBodyBytes = MAX_BODY_BYTES, strict = false } = options
+
+  app.use(async (c, next) => {
+    const given = c.req.header('x-request-id') ?? ''
+    c.set('requestId', REQUEST_ID.test(given) ? given : crypto.randomUUID().replaceAll('-', ''))
+    const startedAt = performance.now()
+    await next()
+    c.header('x-request-id', c.get('requestId'))
+    const ms = Math.round(performance.now() - startedAt)
+    service.log('debug', `${c.req.method} ${c.req.path} ${c.res.status}`, { requestId: c.get('requestId'), ms })
+  })
+  if (corsOrigins.length > 0) {
+    app.use(
+      cors({
+        origin: corsOrigins.includes('*') ? '*' : [...corsOrigins],
+        exposeHeaders: ['x-request-id', 'x-lorikeet-ignored', 'retry-after'],
+        maxAge: 3600,
+      }),
+    )
+  }
+  if (apiKeys.length > 0) {
+    app.use(async (c, next) => {
+      if (!OPEN_PATHS.has(c.req.path) && !acceptsKey(c.req.header('authorization') ?? null, apiKeys)) {
+        c.header('www-authenticate', 'Bearer')
+        throw new UnauthorizedError('Missing or wrong API key. Send it as `Authorization: Bearer KEY`.')
+      }
+      await next()
+    })
+  }
+
+  const get = (path: string, answer: (c: Call) => Response): void => {
+    app.get(path, answer)
+    refuseOtherMethods(path, 'GET, HEAD')
+  }
+  const post = <Params>(
+    path: string,
+    schema: ParamsSchema<Params>,
+    answer: (exchange: Exchange, params: Params) => Promise<Response> | Response,
+  ): void => {
+    app.post(path, async (c) => {
+      const body = await readJsonObject(c.req.raw, maxBodyBytes)
+      const { params, ignored } = validate(schema, body, { strict })
+      const requestId = c.get('requestId')
+      const response = await answer({ service, requestId, signal: c.req.raw.signal }, params)
+      if (ignored.length > 0) {
+        response.headers.set('x-lorikeet-ignored', ignored.slice(0, MAX_NAMED).map(headerName).join(', '))
+        service.log('warn', `${path}: fields without meaning here were ignored`, { requestId, fields: ignored })
+      }
+      return response
+    })
+    refuseOtherMethods(path, 'POST')
+  }
+  const refuseOtherMethods = (path: string, allowed: string): void => {
+    app.all(path, (c) => {
+      c.header('allow', allowed)
+      throw new MethodNotAllowedError(`${c.req.method} is not allowed on ${c.req.path}; it takes ${allowed}.`)
+    })
+  }
+  const assertReady = (): void => {
+    const { state } = service.engine.stats()
+    if (state !== 'ready') throw new EngineNotReadyError(state)
+  }
+  const streamHooks = (exchange: Exchange, run: { abort(): void }) => ({
+    onCancel: () => run.abort(),
+    onError: (error: unknown) => logFailure(service, error, exchange.requestId),
+  })
+
+  get('/v1/models', (c) => c.json({ object: 'list', data: modelCards(service) }))
+  get('/v1/models/:id{.+}', (c) => c.json(modelCard(service, c.req.param('id') ?? '')))
+  post('/v1/chat/completions', chatSchema, async (exchange, params) => {
+    const run = await startChat(exchange, params)
+    return params.stream ? eventStream(run.chunks(), streamHooks(exchange, run)) : Response.json(await run.whole())
+  })
+  post('/v1/completions', completionSchema, async (exchange, params) => {
+    const run = await startCompletion(exchange, params)
+    return params.stream ? eventStream(run.chunks(), streamHooks(exchange, run)) : Response.json(await run.whole())
+  })
+  post('/tokenize', tokenizeSchema, (_, params) => Response.json(tokenize(service, params)))
+  post('/detokenize', detokenizeSchema, (_, params) => Response.json(detokenize(service, params)))
+  for (const path of ['/health', '/ping']) {
+    get(path, (c) => {
+      assertReady()
+      return c.body(null)
+    })
+  }
+  get('/v1/health/live', (c) => c.json({ object: 'health.response', message: 'Service is live.' }))
+  get('/v1/health/ready', (c) => {
+    assertReady()
+    return c.json({ object: 'health.response', message: 'Service is ready.' })
+  })
+  get('/version', (c) => c.json({ version: service.version }))
+
+  app.notFound((c) => {
+    throw new RouteNotFoundError(`There is no ${c.req.method} ${c.req.path} here.`)
+  })
+  app.onError((error, c) => {
+    const { status, body } = errorEnvelope(error)
+    logFailure(service, error, c.get('requestId'))
+    const retryAfter = retryAfterSeconds(error, status)
+    if (retryAfter !== null) c.header('retry-after', String(retryAfter))
+    return c.json(body, status as 400)
+  })
+  return async (request) => await app.fetch(request)
+}
+
+/** Printable, of a length that fits a log line. */
+const REQUEST_ID = /^[\x21-\x7e]{1,128}$/
+
+/** What load balancers ask without a key. */
+const OPEN_PATHS: ReadonlySet<string> = new Set(['/health', '/ping', '/version', '/v1/health/live', '/v1/health/ready'])
+
+/** Most fields that a header names. */
+const MAX_NAMED = 20
+
+/** A field's name as a header may hold it. */
+function headerName(field: string): string {
+  return encodeURIComponent(field.replace(/\p{Surrogate}/gu, '\ufffd')).slice(0, 128)
+}
+
+function retryAfterSeconds(error: unknown, status: number): number | null {
+  if (status !== 429 && status !== 503) return null
+  const stated = (error as { retryAfterSeconds?: unknown }).retryAfterSeconds
+  return typeof stated === 'number' ? stated : 1
+}
+
+/** What is our fault is an error with its stack, what is the client's a line for those who look closely. */
+function logFailure(service: Service, error: unknown, requestId: string): void {
+  const { status, body } = errorEnvelope(error)
+  if (status < 500) {
+    service.log('debug', body.error.message, { requestId, status })
+    return
+  }
+  const detail = error instanceof Error ? (error.stack ?? error.message) : String(error)
+  service.log('error', body.error.message, { requestId, status, detail })
+}

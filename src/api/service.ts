@@ -1,0 +1,53 @@
+/**
+ * What the API needs from the rest of the house, as one interface: a model with its names, an engine, a tokenizer, a
+ * chat template, defaults and adapters. `Lorikeet.open` fills it with the real things, tests with scripted ones.
+ */
+import type { AdapterLease, GenerationEngine } from '../engine/generation.ts'
+import type { GenerationDefaults } from '../model/generationConfig.ts'
+import type { ChatTemplate } from '../text/chatTemplate.ts'
+import type { Tokenizer } from '../text/tokenizer.ts'
+
+export interface Service {
+  /** Names the base answers to; the first is its id in `/v1/models` and in responses. */
+  readonly modelNames: readonly [string, ...string[]]
+  /** Where the base came from: a folder, a hub id or a URL. */
+  readonly modelRoot: string
+  /** Unix time in seconds. */
+  readonly created: number
+  readonly engine: GenerationEngine
+  readonly tokenizer: Tokenizer
+  /** Null for a model without one: its chats are refused with a pointer to `/v1/completions`. */
+  readonly template: ChatTemplate | null
+  readonly defaults: GenerationDefaults
+  readonly adapters: AdapterDirectory
+  /** Of lorikeet. */
+  readonly version: string
+  readonly log: LogSink
+  /** A fresh 32-bit seed for a request that brought none. */
+  randomSeed(): number
+}
+
+/** The adapters that can be asked for by name. */
+export interface AdapterDirectory {
+  list(): readonly AdapterCard[]
+  /**
+   * Holds the current version of an adapter for one generation (the engine releases it), or null if there is no
+   * adapter of that name.
+   */
+  lease(name: string): Promise<AdapterLease | null> | AdapterLease | null
+}
+
+export interface AdapterCard {
+  readonly name: string
+  /** Where it came from: a folder, a hub id or a URL. */
+  readonly root: string
+  /** SHA-256 of its normal form, hex. */
+  readonly digest: string
+  /** Unix time in seconds at which it was loaded. */
+  readonly created: number
+}
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
+
+/** Receives one line: what happened, and what it was about. */
+export type LogSink = (level: LogLevel, message: string, fields?: Readonly<Record<string, unknown>>) => void
