@@ -1,0 +1,68 @@
+// matmul: y[row, out_start + o] = sum over k of x[row, k] * w[o, k]
+// Work.   One team owns R outputs of N rows. Its lanes stride over k together, four at a time, and keep R * N sums in
+//         registers: each weight is read once for N rows, each activation once for R outputs. x of the grid covers the
+//         outputs, y the rows.
+// Data.   x [rows, in] f32; w [out, in] in its own width (one shard of a matrix); y [rows, out_stride] f32. Edges are
+//         clamped, not branched on: superfluous outputs and rows are computed again and not written.
+// Sums.   Each lane adds its terms in order of k with fma, then the team adds its lanes. An output is summed in the same
+//         order for every R and N, so all row regimes agree to the bit.
+// Limits. in is a multiple of 4. Bias and residual are added by the kernels that follow, because LoRA comes between.
+// Twin.   src/model/kernels/matmul.ts; checked against test/support/reference/matmul.ts.
+//#include "step"
+//#include "team"
+//#include "weights"
+
+const R = 4u; // outputs of a team
+const N = 1u; // rows of a team
+
+struct Params {
+  in4: u32, // in / 4
+  out: u32, // outputs of this shard
+  out_start: u32, // where they begin in y
+  out_stride: u32, // width of y
+  rows_word: u32, // word of the step's header that counts the rows
+}
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> step_words: array<u32>;
+@group(0) @binding(2) var<storage, read> w: array<Packed4>;
+@group(0) @binding(3) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(team: Team, @builtin(workgroup_id) group: vec3<u32>) {
+  let out_first = team_index(team, group.x) * R;
+  if (team_beyond(out_first, params.out)) { return; }
+  let row_first = group.y * N;
+  let rows = step_words[params.rows_word];
+  let in4 = params.in4;
+
+  var w_at: array<u32, R>;
+  for (var r = 0u; r < R; r++) { w_at[r] = min(out_first + r, params.out - 1u) * in4; }
+  var x_at: array<u32, N>;
+  for (var n = 0u; n < N; n++) { x_at[n] = min(row_first + n, rows - 1u) * in4; }
+
+  var sums: array<f32, TEAM_SUMS>; // [R, N]
+  for (var k = team_lane(team); k < in4; k += team_lanes(team)) {
+    var xs: array<vec4<f32>, N>;
+    for (var n = 0u; n < N; n++) { xs[n] = x[x_at[n] + k]; }
+    for (var r = 0u; r < R; r++) {
+      let ws = weights4(w[w_at[r] + k]);
+      for (var n = 0u; n < N; n++) {
+        let i = r * N + n;
+        sums[i] = fma(ws.w, xs[n].w, fma(ws.z, xs[n].z, fma(ws.y, xs[n].y, fma(ws.x, xs[n].x, sums[i]))));
+      }
+    }
+  }
+  team_sums(team, &sums, R * N);
+
+  for (var r = 0u; r < R; r++) {
+    for (var n = 0u; n < N; n++) {
+      let i = r * N + n;
+      let o = out_first + r;
+      let row = row_first + n;
+      if (team_lane(team) == i % team_lanes(team) && o < params.out && row < rows) {
+        y[row * params.out_stride + params.out_start + o] = sums[i];
+      }
+    }
+  }
+}

@@ -1,0 +1,34 @@
+// step: the tables of one step, uploaded in one write; src/model/stepTables.ts packs them.
+// Data.   A header of counts and offsets, then rows, adapter tiles and logits rows, each at its offset, then block
+//         tables. All words are u32. The kernel that includes this declares `step_words`, its binding 1.
+const STEP_ROW_WORDS = 4u;
+const STEP_TILE_WORDS = 4u;
+const STEP_LOGITS_WORDS = 16u;
+// Tokens per block of the KV cache.
+const BLOCK = 16u;
+
+fn num_rows() -> u32 { return step_words[0]; }
+fn num_logits() -> u32 { return step_words[2]; }
+fn num_splits() -> u32 { return step_words[6]; }
+
+fn row_token(row: u32) -> u32 { return step_words[step_words[3] + row * STEP_ROW_WORDS]; }
+fn row_position(row: u32) -> u32 { return step_words[step_words[3] + row * STEP_ROW_WORDS + 1u]; }
+/// Where the row's block table begins in step_words.
+fn row_blocks(row: u32) -> u32 { return step_words[step_words[3] + row * STEP_ROW_WORDS + 2u]; }
+
+/// Slot in the cache of a position: physical block * BLOCK + offset in the block.
+fn cache_slot(blocks: u32, position: u32) -> u32 {
+  return step_words[blocks + position / BLOCK] * BLOCK + position % BLOCK;
+}
+
+/// Rows of one adapter that are computed together.
+struct Tile { slot: u32, row_start: u32, row_count: u32 }
+fn tile_at(tile: u32) -> Tile {
+  let at = step_words[4] + tile * STEP_TILE_WORDS;
+  return Tile(step_words[at], step_words[at + 1u], step_words[at + 2u]);
+}
+
+/// Where the i-th logits row begins in step_words.
+fn logits_at(i: u32) -> u32 { return step_words[5] + i * STEP_LOGITS_WORDS; }
+/// Row of the step whose logits are the i-th wanted.
+fn logits_row(i: u32) -> u32 { return step_words[logits_at(i)]; }

@@ -1,0 +1,113 @@
+import { describe, expect } from 'vitest'
+import {
+  matmulGrid,
+  matmulKernel,
+  matmulParams,
+  matmulRowsPerTeam,
+  ROWS_PER_TEAM,
+} from '../../../src/model/kernels/matmul.ts'
+import type { FloatDtype } from '../../../src/weights/dtype.ts'
+import { encode } from '../../support/encode.ts'
+import { it, type KernelBench, TEAM_DEVICES } from '../../support/gpu.ts'
+import { expectNear } from '../../support/near.ts'
+import { Random } from '../../support/random.ts'
+import { matmulReference } from '../../support/reference/matmul.ts'
+import { stepWordsOf } from '../../support/steps.ts'
+
+const UNTOUCHED = -77
+
+interface Case {
+  readonly rows: number
+  readonly inputs: number
+  readonly out: number
+  readonly dtype: FloatDtype
+  readonly rowsPerTeam?: 1 | 2 | 4 | 8
+}
+
+/** Computes into columns 3.. of rows wider by 5, and returns them, having checked that nothing else was written. */
+async function product(bench: KernelBench, { rows, inputs, out, dtype, rowsPerTeam = matmulRowsPerTeam(rows) }: Case) {
+  const random = new Random(rows * 1000 + inputs + out)
+  const x = random.floats(rows * inputs)
+  const w = encode(random.floats(out * inputs, 0.5), dtype)
+  const outStride = out + 5
+  const { y } = await bench.run(
+    matmulKernel(bench.gpu.can, dtype, rowsPerTeam),
+    {
+      params: matmulParams({ in: inputs, out, outStart: 3, outStride, rows: 'all' }),
+      step: stepWordsOf({ rows: Array.from({ length: rows }, () => ({})) }),
+      w: w.words,
+      x,
+      y: new Float32Array(rows * outStride).fill(UNTOUCHED),
+    },
+    matmulGrid(bench.gpu.can, rowsPerTeam, out, rows),
+  )
+  const padded = await bench.floats(y!)
+  const actual = new Float32Array(rows * out)
+  for (let row = 0; row < rows; row++) {
+    const line = padded.subarray(row * outStride, (row + 1) * outStride)
+    expect([...line.subarray(0, 3), ...line.subarray(3 + out)]).toEqual(Array(5).fill(UNTOUCHED))
+    actual.set(line.subarray(3, 3 + out), row * out)
+  }
+  return { actual, expected: matmulReference(x, w.values, inputs) }
+}
+
+/** One rounding per term and lane; errors of f32 sums grow with the terms' sizes, far slower than their number. */
+const TOLERANCE = { relative: 2e-6, because: 'f32 sums in another order' }
+
+describe.each(TEAM_DEVICES)('matmul $name', ({ it, subgroups }) => {
+  // Fewer inputs than a team strides over; inputs that are no multiple of the stride; odd outputs and rows.
+  const cases: Case[] = [
+    { rows: 1, inputs: 4, out: 7, dtype: 'F16' },
+    { rows: 1, inputs: 576, out: 130, dtype: 'F16' },
+    { rows: 5, inputs: 100, out: 511, dtype: 'F16' },
+    { rows: 19, inputs: 68, out: 33, dtype: 'F16' },
+    ...(subgroups
+      ? ([
+          { rows: 3, inputs: 60, out: 7, dtype: 'F32' },
+          { rows: 2, inputs: 176, out: 1, dtype: 'F32' },
+          { rows: 2, inputs: 60, out: 21, dtype: 'BF16' },
+          { rows: 9, inputs: 132, out: 50, dtype: 'BF16' },
+        ] satisfies Case[])
+      : []),
+  ]
+  it.for(cases)(
+    'matches the reference: $rows rows, $inputs inputs, $out outputs, $dtype',
+    async (example, { bench }) => {
+      const { actual, expected } = await product(bench, example)
+      expectNear(actual, expected.y, { ...TOLERANCE, magnitudes: expected.magnitudes })
+    },
+  )
+})
+
+describe('matmul', () => {
+  it('gives the same bits in every row regime', async ({ bench }) => {
+    const example = { rows: 11, inputs: 300, out: 45, dtype: 'F16' } as const
+    const regimes = []
+    for (const rowsPerTeam of ROWS_PER_TEAM) regimes.push((await product(bench, { ...example, rowsPerTeam })).actual)
+    for (const regime of regimes) expect(regime).toEqual(regimes[0])
+  })
+
+  it('counts the logits rows for lm_head', async ({ bench }) => {
+    const x = new Random(1).floats(3 * 8)
+    const w = new Random(2).floats(2 * 8)
+    const { y } = await bench.run(
+      matmulKernel(bench.gpu.can, 'F32', 4),
+      {
+        params: matmulParams({ in: 8, out: 2, outStart: 0, outStride: 2, rows: 'logits' }),
+        step: stepWordsOf({ rows: [{}, {}, {}], logits: [0, 2] }),
+        w,
+        x,
+        y: new Float32Array(6).fill(UNTOUCHED),
+      },
+      matmulGrid(bench.gpu.can, 4, 2, 2),
+    )
+    const expected = matmulReference(x.subarray(0, 16), w, 8)
+    const actual = await bench.floats(y!)
+    expectNear(actual.subarray(0, 4), expected.y, TOLERANCE)
+    expect([...actual.subarray(4)]).toEqual([UNTOUCHED, UNTOUCHED])
+  })
+
+  it('takes the smallest regime that holds all rows', () => {
+    expect([1, 2, 3, 4, 5, 8, 9, 512].map(matmulRowsPerTeam)).toEqual([1, 2, 4, 4, 8, 8, 8, 8])
+  })
+})
