@@ -1,0 +1,55 @@
+// add_norm: residual[row] += delta[row] + bias; normed[row] = gain * residual[row] / sqrt(mean(residual[row]^2) + eps)
+// Work.   One team owns one row; its lanes stride over it, four elements at a time, once to add and square and once to
+//         scale.
+// Data.   residual, delta, normed [rows, hidden]; gain, bias [hidden]. With GATHER the output rows are the logits rows:
+//         row i is the norm of the residual row that the step's i-th logits row names, and residual is only read.
+// Sums.   f32 with fma in each lane, then over the team. The addition rounds as residual + (delta + bias).
+// Limits. hidden is a multiple of 4.
+// Twin.   src/model/kernels/addNorm.ts; checked against test/support/reference/addNorm.ts.
+//#include "step"
+//#include "team"
+
+const ADD = true; // add delta and write residual
+const HAS_BIAS = false; // the projection that made delta has a bias
+const GATHER = false; // norm the logits rows only
+
+struct Params {
+  hidden4: u32, // hidden / 4
+  eps: f32,
+}
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> step_words: array<u32>;
+@group(0) @binding(2) var<storage, read> gain: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> delta: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> bias: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> residual: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read_write> normed: array<vec4<f32>>;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(team: Team, @builtin(workgroup_id) group: vec3<u32>) {
+  let out_row = team_index(team, group.x);
+  let rows = select(num_rows(), num_logits(), GATHER);
+  if (team_beyond(out_row, rows)) { return; }
+  var row = out_row;
+  if (GATHER) { row = logits_row(out_row); }
+  let start = row * params.hidden4;
+
+  var squares = vec4<f32>();
+  for (var i = team_lane(team); i < params.hidden4; i += team_lanes(team)) {
+    var x = residual[start + i];
+    if (ADD) {
+      var d = delta[start + i];
+      if (HAS_BIAS) { d += bias[i]; }
+      x += d;
+      residual[start + i] = x;
+    }
+    squares = fma(x, x, squares);
+  }
+  let sum = team_sum(team, (squares.x + squares.y) + (squares.z + squares.w));
+  let scale = inverseSqrt(sum / f32(params.hidden4 * 4u) + params.eps);
+
+  let out = out_row * params.hidden4;
+  for (var i = team_lane(team); i < params.hidden4; i += team_lanes(team)) {
+    normed[out + i] = gain[i] * (residual[start + i] * scale);
+  }
+}

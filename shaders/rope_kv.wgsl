@@ -1,0 +1,99 @@
+// rope_kv: turns q and k by their position and puts k and v into the cache
+//   head[i], head[i + half] = head[i] cos - head[i + half] sin, head[i + half] cos + head[i] sin
+// Work.   One team owns one head of one row: query heads first, then key heads, then value heads. x of the grid covers
+//         the heads, y the rows. Lanes take four pairs (i, i + half) at a time.
+// Data.   qkv [rows, (heads + 2 kv_heads) * head_dim]: q is turned in place, k and v go to their caches
+//         [slot, kv_heads, head_dim], slot = physical block * BLOCK + position % BLOCK. rope [positions, half] of
+//         (cos, sin). bias as wide as a row of qkv; q_gain and k_gain [head_dim].
+// Sums.   With QK_NORM each q and k head is first divided by its root mean square: f32 in each lane, then over the team.
+// Limits. head_dim is a multiple of 8. Eight storage buffers.
+// Twin.   src/model/kernels/ropeKv.ts; checked against test/support/reference/ropeKv.ts.
+//#include "step"
+//#include "team"
+
+const HAS_BIAS = false;
+const QK_NORM = false;
+
+struct Params {
+  heads: u32,
+  kv_heads: u32,
+  half4: u32, // head_dim / 8: groups of four pairs
+  eps: f32, // of the q and k norms
+}
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> step_words: array<u32>;
+@group(0) @binding(2) var<storage, read_write> qkv: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> q_gain: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read> k_gain: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read> rope: array<vec4<f32>>;
+@group(0) @binding(7) var<storage, read_write> keys: array<vec4<f32>>;
+@group(0) @binding(8) var<storage, read_write> values: array<vec4<f32>>;
+
+fn qkv_at(row_start: u32, i: u32) -> vec4<f32> {
+  var x = qkv[row_start + i];
+  if (HAS_BIAS) { x += bias[i]; }
+  return x;
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(team: Team, @builtin(workgroup_id) group: vec3<u32>) {
+  let head = team_index(team, group.x);
+  let all_heads = params.heads + 2u * params.kv_heads;
+  if (team_beyond(head, all_heads)) { return; }
+  let row = group.y;
+  let half4 = params.half4;
+  let row_start = row * all_heads * 2u * half4;
+  let first = head * 2u * half4; // of the head, within the row
+  let position = row_position(row);
+  let slot = cache_slot(row_blocks(row), position);
+
+  let is_query = head < params.heads;
+  let is_value = head >= params.heads + params.kv_heads;
+
+  var scale = 1.0;
+  if (QK_NORM) {
+    var squares = vec4<f32>();
+    for (var i = team_lane(team); i < 2u * half4; i += team_lanes(team)) {
+      let x = qkv_at(row_start, first + i);
+      squares = fma(x, x, squares);
+    }
+    let sum = team_sum(team, (squares.x + squares.y) + (squares.z + squares.w));
+    scale = inverseSqrt(sum / f32(8u * half4) + params.eps);
+  }
+
+  for (var i = team_lane(team); i < half4; i += team_lanes(team)) {
+    var low = qkv_at(row_start, first + i);
+    var high = qkv_at(row_start, first + half4 + i);
+    if (is_value) {
+      let to = (slot * params.kv_heads + head - params.heads - params.kv_heads) * 2u * half4 + i;
+      values[to] = low;
+      values[to + half4] = high;
+      continue;
+    }
+    if (QK_NORM) {
+      if (is_query) {
+        low = q_gain[i] * (low * scale);
+        high = q_gain[half4 + i] * (high * scale);
+      } else {
+        low = k_gain[i] * (low * scale);
+        high = k_gain[half4 + i] * (high * scale);
+      }
+    }
+    let turn = (position * half4 + i) * 2u; // four (cos, sin) in two loads
+    let a = rope[turn];
+    let b = rope[turn + 1u];
+    let cosines = vec4<f32>(a.x, a.z, b.x, b.z);
+    let sines = vec4<f32>(a.y, a.w, b.y, b.w);
+    let turned_low = low * cosines - high * sines;
+    let turned_high = high * cosines + low * sines;
+    if (is_query) {
+      qkv[row_start + first + i] = turned_low;
+      qkv[row_start + first + half4 + i] = turned_high;
+    } else {
+      let to = (slot * params.kv_heads + head - params.heads) * 2u * half4 + i;
+      keys[to] = turned_low;
+      keys[to + half4] = turned_high;
+    }
+  }
+}

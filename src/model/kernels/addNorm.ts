@@ -1,0 +1,50 @@
+/** Host half of add_norm.wgsl: residual addition and RMS norm in one pass over a row. */
+import source from '../../../shaders/add_norm.wgsl' with { type: 'text' }
+import type { Capabilities } from '../../gpu/capabilities.ts'
+import type { Grid, KernelDefinition } from '../../gpu/kernel.ts'
+import { type KernelChoice, paramWords } from './choice.ts'
+import { STEP_INCLUDE } from './includes.ts'
+import { teamGrid, teamShape } from './team.ts'
+
+const definition: KernelDefinition = {
+  name: 'add_norm',
+  source,
+  bindings: [
+    { name: 'params', access: 'uniform' },
+    { name: 'step', access: 'read' },
+    { name: 'gain', access: 'read' }, //       [hidden]
+    { name: 'delta', access: 'read' }, //      [rows, hidden]; read with `add` only
+    { name: 'bias', access: 'read' }, //       [hidden]; read with `bias` only
+    { name: 'residual', access: 'write' }, //  [rows, hidden]; written with `add` only
+    { name: 'normed', access: 'write' }, //    [rows, hidden], or [logits rows, hidden] with `gather`
+  ],
+}
+
+export interface AddNormVariant {
+  /** residual += delta before the norm. Without it, bind anything readable (such as `gain`) to `delta`. */
+  readonly add: boolean
+  /** residual += delta + bias. Without it, bind anything readable to `bias`. */
+  readonly bias: boolean
+  /** Norm the logits rows only, into compact rows: the final norm. With `add`, only their residuals are written. */
+  readonly gather: boolean
+}
+
+export function addNormKernel(can: Capabilities, { add, bias, gather }: AddNormVariant): KernelChoice {
+  const team = teamShape(can)
+  return {
+    definition,
+    specialisation: {
+      constants: { ADD: add, HAS_BIAS: bias, GATHER: gather, WORKGROUP: team.workgroup },
+      includes: { step: STEP_INCLUDE, team: team.source },
+    },
+  }
+}
+
+export function addNormParams(shape: { readonly hidden: number; readonly eps: number }): Uint32Array<ArrayBuffer> {
+  return paramWords(shape.hidden / 4, { f32: shape.eps })
+}
+
+/** @param rows rows of `normed`: the step's rows, or its logits rows with `gather`. */
+export function addNormGrid(can: Capabilities, rows: number): Grid {
+  return [teamGrid(can, rows)]
+}

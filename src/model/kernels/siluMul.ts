@@ -1,0 +1,27 @@
+/** Host half of silu_mul.wgsl: the gated activation of the MLP. */
+import source from '../../../shaders/silu_mul.wgsl' with { type: 'text' }
+import type { Grid, KernelDefinition } from '../../gpu/kernel.ts'
+import { type KernelChoice, PLAIN_WORKGROUP, paramWords } from './choice.ts'
+
+const definition: KernelDefinition = {
+  name: 'silu_mul',
+  source,
+  bindings: [
+    { name: 'params', access: 'uniform' },
+    { name: 'gateUp', access: 'read' }, //  [rows, 2 * inter]
+    { name: 'bias', access: 'read' }, //    [2 * inter]; read with `bias` only, else bind anything readable
+    { name: 'act', access: 'write' }, //    [rows, inter]
+  ],
+}
+
+export function siluMulKernel(variant: { readonly bias: boolean }): KernelChoice {
+  return { definition, specialisation: { constants: { HAS_BIAS: variant.bias } } }
+}
+
+export function siluMulParams(inter: number): Uint32Array<ArrayBuffer> {
+  return paramWords(inter / 4)
+}
+
+export function siluMulGrid(inter: number, rows: number): Grid {
+  return [Math.ceil(inter / 4 / PLAIN_WORKGROUP), rows]
+}
