@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { capture } from './child.mjs'
+import { withLock } from './lock.mjs'
 import { DIST, inProject, NODE_MODULES, ROOT } from './project.mjs'
 import { SetupError, say, secondsSince } from './report.mjs'
 
@@ -43,7 +44,11 @@ async function vite(args) {
 }
 
 /** The library, the command line and the demo page, without the type declarations. */
-export async function buildWhenStale() {
+export function buildWhenStale() {
+  return withLock(inProject('.cache'), build)
+}
+
+async function build() {
   const stamp = join(DIST, '.built-from')
   const now = digestOfInputs()
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === now) return

@@ -7,6 +7,7 @@ import { basename } from 'node:path'
 const KEEP_CHARACTERS = 1 << 20
 /** Between asking a child to end and ending it. */
 const KILL_AFTER_MS = 5_000
+const PARENT_CHECK_MS = 250
 
 /**
  * @typedef {{ code: number | null, signal: NodeJS.Signals | null, stdout: string, stderr: string, timedOut: boolean }} Captured
@@ -87,7 +88,9 @@ export function foreground(args, env) {
       child.kill(signal)
     }
     for (const signal of signals) process.on(signal, handOn)
+    const orphanWatch = watchNpmsShell(() => child.kill('SIGTERM'))
     const release = () => {
+      clearInterval(orphanWatch)
       for (const signal of signals) process.off(signal, handOn)
     }
     child.on('error', (error) => {
@@ -99,4 +102,20 @@ export function foreground(args, env) {
       resolve(code ?? 128 + (signal ? constants.signals[signal] : 0))
     })
   })
+}
+
+/**
+ * npm starts scripts through a shell, and a SIGTERM for npm ends that shell without reaching the script. Its
+ * parent's end is then the only sign that it should stop.
+ * @param {() => void} onGone
+ */
+function watchNpmsShell(onGone) {
+  if (!process.env.npm_lifecycle_event) return undefined
+  const shell = process.ppid
+  const watch = setInterval(() => {
+    if (process.ppid === shell) return
+    clearInterval(watch)
+    onGone()
+  }, PARENT_CHECK_MS)
+  return watch
 }

@@ -7,8 +7,9 @@ import { installDependencies } from './dependencies.mjs'
 import { chooseDevice, deviceLine } from './device.mjs'
 import { canOpen, driverEnvironments, driverFacts, gpuDeviceFiles, softwareManifests } from './drivers.mjs'
 import { installLavapipe, lavapipeCommand, lavapipeObstacle } from './lavapipe.mjs'
+import { withLock } from './lock.mjs'
 import { probe } from './probe.mjs'
-import { MEMORY, NODE_MODULES } from './project.mjs'
+import { inProject, MEMORY, NODE_MODULES } from './project.mjs'
 import { say } from './report.mjs'
 import { fetchSwiftShader } from './swiftshader.mjs'
 
@@ -111,8 +112,10 @@ function runtimeFolder() {
  * @returns {Promise<NodeJS.ProcessEnv>} the environment to run lorikeet in
  */
 export async function setUp(options = {}) {
-  await installDependencies()
-  const device = await findDevice(options)
+  const device = await withLock(inProject('.cache'), async () => {
+    await installDependencies()
+    return findDevice(options)
+  })
   say(deviceLine(device))
   for (const line of device.advice) say(`note: ${line}`)
   return { ...process.env, ...deviceEnvironment(device) }

@@ -1,17 +1,16 @@
 /**
  * The rules that keep imports pointing one way, as a function from parsed files to sentences about what is wrong.
- * A folder may import itself and the folders before it in `ORDER`; `text` stands beside them.
+ * A folder may import itself and the folders before it in `ORDER`; `text` stands beside them, and the files in src
+ * itself are the public entry, before which hosts and command line stand.
  */
 import type { ImportOf, SourceModule } from './sourceModule.ts'
 
-const ORDER = ['gpu', 'weights', 'model', 'lora', 'engine', 'api', 'hosts', 'cli'] as const
+const ORDER: readonly string[] = ['gpu', 'weights', 'model', 'lora', 'engine', 'api', 'src', 'hosts', 'cli']
 /** Folders that may use the tokenizer and its like. */
-const USERS_OF_TEXT = new Set(['text', 'api', 'hosts', 'cli'])
+const USERS_OF_TEXT = new Set(['text', 'api', 'src', 'hosts', 'cli'])
 const SHADER_FOLDERS = new Set(['gpu', 'model', 'lora', 'engine'])
 /** Everybody's; they import nothing of the house themselves. */
-const COMMON = new Set(['src/errors.ts'])
-/** The public entry: it may name anything but the command line. */
-const ENTRY = 'src/index.ts'
+const COMMON = new Set(['src/errors.ts', 'src/version.ts'])
 
 /** Files that know which host they run on. */
 const HOST_FILES = /^src\/(hosts\/|cli\/|gpu\/open[.\w]*\.ts$)/
@@ -19,9 +18,9 @@ const HOST_FILES = /^src\/(hosts\/|cli\/|gpu\/open[.\w]*\.ts$)/
 const NEEDS_NO_GPU = /^src\/(engine\/scheduler[.\w]*\.ts$|api\/)/
 const IS_GPU = /^(src\/gpu\/|shaders\/)/
 
-/** The folder below src, or null for a file that lies in src itself. */
-function folderOf(path: string): string | null {
-  return /^src\/([^/]+)\//.exec(path)?.[1] ?? null
+/** The folder below src; `src` for a file that lies in src itself. */
+function folderOf(path: string): string {
+  return /^src\/([^/]+)\//.exec(path)?.[1] ?? 'src'
 }
 
 /** Every breach of the rules, one sentence each; empty when the house is in order. */
@@ -45,23 +44,16 @@ function importBreach(
 ): string | null {
   if (!isRelative) return packageBreach(path, target, packages)
   const from = folderOf(path)
-  if (target.startsWith('shaders/')) {
-    return SHADER_FOLDERS.has(from ?? '') ? null : `${path} imports a shader: ${target}`
-  }
+  if (target.startsWith('shaders/')) return SHADER_FOLDERS.has(from) ? null : `${path} imports a shader: ${target}`
   if (!byPath.has(target)) return `${path} imports ${target}, which is no file of src`
-  if (COMMON.has(target)) return null
   const to = folderOf(target)
-  const allowed = mayImport(path, from, to)
-  return allowed ? null : `${path} imports ${target}: ${from ?? path} may not import ${to ?? target}`
+  const allowed = COMMON.has(target) || (mayImport(from, to) && !COMMON.has(path))
+  return allowed ? null : `${path} imports ${target}: ${from} may not import ${to}`
 }
 
-function mayImport(path: string, from: string | null, to: string | null): boolean {
-  if (to === null) return path.startsWith('src/cli/')
-  if (from === null) return path === ENTRY && to !== 'cli'
+function mayImport(from: string, to: string): boolean {
   if (to === 'text') return USERS_OF_TEXT.has(from)
-  if (from === 'text') return false
-  const rank = (folder: string): number => ORDER.indexOf(folder as (typeof ORDER)[number])
-  return rank(from) >= 0 && rank(to) >= 0 && rank(to) <= rank(from)
+  return ORDER.includes(to) && ORDER.indexOf(to) <= ORDER.indexOf(from)
 }
 
 function packageBreach(path: string, target: string, packages: readonly string[]): string | null {

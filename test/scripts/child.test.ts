@@ -39,34 +39,55 @@ describe('failureLine', () => {
 
 describe('foreground', () => {
   const child = fileURLToPath(new URL('../../scripts/lib/child.mjs', import.meta.url))
-  /** A script of ours that runs `code` in the foreground and ends with its exit code. */
-  function script(code: string) {
+  const WAITS = `const close = () => { console.log('closing'); setTimeout(() => process.exit(5), 20) }
+    process.on('SIGINT', close).on('SIGTERM', close)
+    setInterval(() => {}, 1000)
+    console.log('up')`
+
+  /** Arguments for a Node that runs `code` in the foreground and ends with its exit code. */
+  function script(code: string): string[] {
     const outer = `import { foreground } from ${JSON.stringify(child)}
       process.exitCode = await foreground(['-e', ${JSON.stringify(code)}], { ...process.env, GIVEN: 'yes' })`
-    return spawn(process.execPath, ['--input-type=module', '-e', outer], { stdio: ['ignore', 'pipe', 'inherit'] })
+    return ['--input-type=module', '-e', outer]
+  }
+
+  function start(command: string, args: readonly string[], env: NodeJS.ProcessEnv = process.env) {
+    return spawn(command, args, { env, stdio: ['ignore', 'pipe', 'inherit'] })
+  }
+
+  /** All output, with `onUp` called once the inner program is up. */
+  async function outputOf(outer: ReturnType<typeof start>, onUp: () => void): Promise<string> {
+    let output = ''
+    for await (const data of outer.stdout) {
+      output += data
+      if (output === 'up\n') onUp()
+    }
+    return output
   }
 
   it('passes on environment, output and exit code', async () => {
-    const outer = script('console.log(process.env.GIVEN); process.exitCode = 7')
+    const outer = start(process.execPath, script('console.log(process.env.GIVEN); process.exitCode = 7'))
     const [[output], [code]] = await Promise.all([once(outer.stdout, 'data'), once(outer, 'close')])
     expect([String(output), code]).toEqual(['yes\n', 7])
   })
 
   it.each(['SIGINT', 'SIGTERM'] as const)('hands %s on and waits for the child to finish its work', async (signal) => {
-    const outer = script(
-      `process.on('${signal}', () => { console.log('closing'); setTimeout(() => process.exit(5), 20) }); setInterval(() => {}, 1000); console.log('up')`,
-    )
-    let output = ''
-    outer.stdout.on('data', (data) => {
-      output += data
-      if (output === 'up\n') outer.kill(signal)
+    const outer = start(process.execPath, script(WAITS))
+    const ended = once(outer, 'close')
+    expect(await outputOf(outer, () => outer.kill(signal))).toBe('up\nclosing\n')
+    expect(await ended).toEqual([5, null])
+  })
+
+  it("ends the child when npm's shell was killed without a word", async () => {
+    const shell = start('sh', ['-c', '"$0" "$@"; true', process.execPath, ...script(WAITS)], {
+      ...process.env,
+      npm_lifecycle_event: 'start',
     })
-    expect(await once(outer, 'close')).toEqual([5, null])
-    expect(output).toBe('up\nclosing\n')
+    expect(await outputOf(shell, () => shell.kill('SIGKILL'))).toBe('up\nclosing\n')
   })
 
   it('ends as shells do when the child is killed', async () => {
-    const outer = script('process.kill(process.pid, "SIGKILL")')
+    const outer = start(process.execPath, script('process.kill(process.pid, "SIGKILL")'))
     expect(await once(outer, 'close')).toEqual([137, null])
   })
 })
