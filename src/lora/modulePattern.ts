@@ -1,0 +1,65 @@
+/**
+ * How PEFT's config points at modules: a list of names, a regular expression over the whole path, or (rank_pattern,
+ * alpha_pattern) a regular expression over the end of it. Compiled once per config, matched against every module.
+ */
+import { AdapterRefusedError, shown } from './errors.ts'
+import { compilePythonRegex, type MatchBudget, type PythonRegex, PythonRegexError } from './pythonRegex.ts'
+
+/** Says whether a module, by its path in the base (`model.layers.0.mlp.up_proj`), is meant. */
+export type ModuleTest = (path: string, budget: MatchBudget) => boolean
+
+/** A list of names: a module is meant by its whole path, or by any number of its last parts. */
+export function nameTest(names: ReadonlySet<string>): ModuleTest {
+  return (path) => {
+    if (names.has(path)) return true
+    for (let dot = path.indexOf('.'); dot >= 0; dot = path.indexOf('.', dot + 1)) {
+      if (names.has(path.slice(dot + 1))) return true
+    }
+    return false
+  }
+}
+
+/** `re.fullmatch(pattern, path)`. @throws AdapterRefusedError naming `field` */
+export function fullPathTest(field: string, pattern: string): ModuleTest {
+  const regex = compile(field, pattern, pattern)
+  return (path, budget) => guarded(field, pattern, () => regex.fullmatch(path, budget))
+}
+
+/** `re.match(rf"(.*\.)?({key})$", path)`. @throws AdapterRefusedError naming `field` */
+export function pathEndTest(field: string, key: string): ModuleTest {
+  // Most keys are names or whole paths, often a thousand of them: those need no automaton.
+  if (/^[A-Za-z0-9_.]+$/.test(key)) {
+    return (path, budget) => {
+      if (budget.steps-- <= 0) throw refusal(field, key, 'is one of too many to match')
+      return endsWithPath(path, key)
+    }
+  }
+  const regex = compile(field, key, `(.*\\.)?(${key})$`)
+  return (path, budget) => guarded(field, key, () => regex.match(path, budget))
+}
+
+/** The last parts of `path` are `key`, in which a dot stands for any character, as in the expression it is. */
+function endsWithPath(path: string, key: string): boolean {
+  const start = path.length - key.length
+  if (start < 0 || (start > 0 && path[start - 1] !== '.')) return false
+  for (let i = 0; i < key.length; i++) if (key[i] !== '.' && key[i] !== path[start + i]) return false
+  return true
+}
+
+function compile(field: string, written: string, pattern: string): PythonRegex {
+  return guarded(field, written, () => compilePythonRegex(pattern))
+}
+
+function guarded<T>(field: string, written: string, act: () => T): T {
+  try {
+    return act()
+  } catch (cause) {
+    if (!(cause instanceof PythonRegexError)) throw cause
+    throw refusal(field, written, cause.message, { cause })
+  }
+}
+
+function refusal(field: string, written: string, problem: string, options?: ErrorOptions): AdapterRefusedError {
+  const message = `adapter_config.json: ${field} has the regular expression ${shown(written)}, which ${problem}.`
+  return new AdapterRefusedError('adapter_pattern_invalid', field, message, options)
+}
