@@ -18,12 +18,13 @@ import data
 import tokenizer
 
 SEED = 6
-STEPS = 2400
-BATCH, CONTEXT = 16, 512
-WARMUP, DECAY = 60, 0.4  # steps; last fraction of the steps
-MUON_LR, ADAM_LR = 5e-3, 4e-3
+STEPS = 3200
+BATCH, CONTEXT = 8, 512
+WARMUP, DECAY = 100, 0.4  # steps; last fraction of the steps
+MUON_LR, ADAM_LR = 4e-3, 3e-3
 WEIGHT_DECAY = 0.1
 CHECKPOINT_SECONDS = 180
+LOG = 40  # steps
 
 
 def config(vocabulary: int) -> LlamaConfig:
@@ -109,9 +110,9 @@ def train(work: Path, steps: int) -> None:
         for opt in opts:
             opt.step()
         losses.append(loss.item())
-        if (step + 1) % 20 == 0:
+        if (step + 1) % LOG == 0:
             now, used = time.time(), time.process_time()
-            speed = 20 * BATCH * CONTEXT / (now - clock)
+            speed = LOG * BATCH * CONTEXT / (now - clock)
             print(f'{step + 1} loss {np.mean(losses):.3f}  {speed:.0f} tokens/s  {used - cpu:.0f} of {now - clock:.0f} s', flush=True)
             clock, cpu, losses = now, used, []
         if time.time() - saved_at > CHECKPOINT_SECONDS or step + 1 == steps:

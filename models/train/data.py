@@ -122,34 +122,42 @@ def sentences(text: str) -> list[str]:
 
 
 class Stream:
-    """Documents as one row of token ids, `<bos> text <eos>` each, with the places where a window may start.
+    """Documents as one row of token ids, `<bos> text <eos>` each, and the windows cut from it.
 
-    A window is `<bos>` and what follows from the beginning of a sentence: the model learns that `<bos>` opens a
-    passage, which is what a prompt is.
+    A window is `<bos>` and what follows from the beginning of a sentence, without the space before it: the model
+    learns that `<bos>` opens a passage, which is what a prompt is.
     """
 
     def __init__(self, tokenizer, texts: list[str]) -> None:
-        self.bos = tokenizer.token_to_id('<|bos|>')
-        eos = tokenizer.token_to_id('<|eos|>')
-        ids, starts = [], []
+        self.bos, eos = tokenizer.token_to_id('<|bos|>'), tokenizer.token_to_id('<|eos|>')
+        ids, starts, self.openings = [], [], []
+
+        def encode(text: str) -> list[int]:
+            return tokenizer.encode(text, add_special_tokens=False).ids
+
         for text in texts:
             ids.append(self.bos)
-            # A sentence that follows another keeps its space inside a document; one that opens a window has none.
-            for first, sentence in enumerate(sentences(text)):
+            for sentence in sentences(text):
+                spaced = encode(sentence)
                 starts.append(len(ids))
-                ids.extend(tokenizer.encode(sentence if first else sentence.lstrip(), add_special_tokens=False).ids)
+                self.openings.append((encode(sentence.lstrip()), len(spaced)))
+                ids.extend(spaced)
             ids.append(eos)
         self.ids = np.array(ids, dtype=np.int64)
         self.starts = np.array(starts, dtype=np.int64)
 
     def windows(self, length: int, offset: int = 0) -> np.ndarray:
-        """All of the stream after `offset` as rows [<bos>, length - 1 ids]; rows overlap by less than a sentence."""
-        rows, at = [], offset
-        while at + length - 1 <= len(self.ids):
-            start = self.starts[np.searchsorted(self.starts, at, side='right') - 1] if at > self.starts[0] else self.starts[0]
-            if rows and start <= previous:
-                start = at  # one sentence longer than a window: cut it
-            rows.append(np.concatenate(([self.bos], self.ids[start : start + length - 1])))
+        """All of the stream after `offset` as rows of `length` ids; rows overlap by less than a sentence."""
+        rows, at, previous = [], offset, -1
+        while at + length <= len(self.ids):
+            sentence = max(int(np.searchsorted(self.starts, at, side='right')) - 1, 0)
+            start = int(self.starts[sentence])
+            if start > previous:
+                opening, spaced = self.openings[sentence]
+            else:  # a sentence longer than a window goes on in the next one
+                start, opening, spaced = at, [], 0
+            rest = self.ids[start + spaced : start + spaced + length]
+            rows.append(np.concatenate(([self.bos], opening, rest))[:length].astype(np.int64))
             previous, at = start, start + length - 1
         return np.stack(rows)
 
