@@ -58,8 +58,8 @@ export interface StepResult {
 }
 
 export interface LogitsRecord {
-  /** The sampled or scored token. */
-  readonly token: number
+  /** The sampled or scored token; null when the logits hold NaN or every token is banned. */
+  readonly token: number | null
   /** Only where topLogprobs was not null. Raw distribution: before temperature and filters. */
   readonly logprobs: TokenLogprobs | null
 }

@@ -1,0 +1,141 @@
+/**
+ * A model on a device, ready to generate: weights, KV cache, adapter pool, forward pass, sampler and the engine over
+ * them. Opened in one go and closed in one go; when either ends, nothing of it is left on the GPU.
+ */
+import type { Gpu } from '../gpu/gpu.ts'
+import type { Tracked } from '../gpu/ledger.ts'
+import { AdapterPool } from '../lora/pool.ts'
+import { AdapterRegistry } from '../lora/registry.ts'
+import { checkCheckpoint, withActualHead } from '../model/checkCheckpoint.ts'
+import { readModelSpec } from '../model/config.ts'
+import { ForwardPass } from '../model/forward.ts'
+import { allocateKvCache } from '../model/kvCache.ts'
+import { Sampler } from '../model/sampler.ts'
+import type { ModelSpec } from '../model/spec.ts'
+import { type LoadProgress, loadModelWeights } from '../model/weights.ts'
+import { openCheckpoint } from '../weights/checkpoint.ts'
+import { readJson } from '../weights/config.ts'
+import type { Folder } from '../weights/folder.ts'
+import type { JsonObject } from '../weights/json.ts'
+import { Engine, type EngineOptions } from './engine.ts'
+import { GpuRunner, stepBufferWords } from './gpuRunner.ts'
+import { type EngineSizes, planSizes, type SizePlan } from './sizes.ts'
+
+export interface RuntimeOptions {
+  readonly sizes?: EngineSizes
+  readonly engine?: EngineOptions
+  /** Names adapters may not take: the base's. */
+  readonly reservedNames?: readonly string[]
+  readonly signal?: AbortSignal
+  readonly onProgress?: (progress: LoadProgress) => void
+}
+
+export class Runtime {
+  readonly gpu: Gpu
+  readonly spec: ModelSpec
+  /** The parsed config.json. */
+  readonly config: JsonObject
+  readonly sizes: SizePlan
+  readonly engine: Engine
+  readonly adapters: AdapterRegistry
+  readonly runner: GpuRunner
+  /** f32 [logits rows, vocabSize] of the last step; for tests and measurements. */
+  readonly logits: Tracked
+  /** Tensors of the checkpoint that nothing reads. */
+  readonly unusedTensors: readonly string[]
+  readonly #owned: Owned
+
+  private constructor(parts: Omit<Runtime, 'close'>, owned: Owned) {
+    this.gpu = parts.gpu
+    this.spec = parts.spec
+    this.config = parts.config
+    this.sizes = parts.sizes
+    this.engine = parts.engine
+    this.adapters = parts.adapters
+    this.runner = parts.runner
+    this.logits = parts.logits
+    this.unusedTensors = parts.unusedTensors
+    this.#owned = owned
+  }
+
+  /**
+   * Loads a Hugging Face folder onto `gpu`, which stays the caller's to close.
+   * @throws ConfigError, UnsupportedModelError, SafetensorsError, CheckpointError, CheckpointMismatchError, SizeError,
+   * GpuOutOfMemoryError, SourceError, or the signal's reason. Nothing is left allocated then.
+   */
+  static async open(gpu: Gpu, folder: Folder, options: RuntimeOptions = {}): Promise<Runtime> {
+    const config = await readJson(folder, 'config.json', signalOf(options))
+    const owned = new Owned()
+    const checkpoint = await openCheckpoint(folder, options.signal)
+    try {
+      const spec = await withActualHead(readModelSpec(config), checkpoint, options.signal)
+      const { unused } = checkCheckpoint(spec, checkpoint)
+      const sizes = planSizes(gpu, spec, options.sizes ?? {})
+      const weights = await loadModelWeights(gpu, spec, checkpoint, options)
+      owned.buffers.push(...weights.buffers)
+      const pool = owned.closes(
+        await AdapterPool.create(gpu, spec, { budgetBytes: sizes.loraBytes, maxSlots: sizes.maxSlots }),
+      )
+      const kv = await allocateKvCache(gpu, spec, sizes.numBlocks)
+      for (const { keys, values } of kv.layers) owned.buffers.push(keys, values)
+      const step = await gpu.allocate({
+        label: 'step tables',
+        purpose: 'tables',
+        byteLength: stepBufferWords(sizes) * 4,
+      })
+      owned.buffers.push(step)
+      const forward = owned.closes(
+        await ForwardPass.create(gpu, { spec, weights, kv, adapters: pool, step, limits: sizes }),
+      )
+      const sampler = owned.closes(
+        await Sampler.create(gpu, {
+          step,
+          logits: forward.logits,
+          vocabSize: spec.vocabSize,
+          maxLogits: sizes.maxLogitsRows,
+        }),
+      )
+      const runner = await GpuRunner.create(
+        { gpu, forward, sampler, adapters: pool, limits: sizes, stepBuffer: step },
+        owned.buffers,
+      )
+      const engine = new Engine(runner, options.engine)
+      const adapters = new AdapterRegistry(pool, options.reservedNames ?? [])
+      return new Runtime(
+        { gpu, spec, config, sizes, engine, adapters, runner, logits: forward.logits, unusedTensors: unused },
+        owned,
+      )
+    } catch (error) {
+      owned.release()
+      throw error
+    } finally {
+      await checkpoint.close()
+    }
+  }
+
+  /** Ends every request, then frees every buffer. */
+  async close(): Promise<void> {
+    await this.engine.close()
+    this.#owned.release()
+  }
+}
+
+/** What was allocated so far, to give back all at once. */
+class Owned {
+  readonly buffers: Tracked[] = []
+  readonly #closables: { close(): void }[] = []
+
+  closes<T extends { close(): void }>(closable: T): T {
+    this.#closables.push(closable)
+    return closable
+  }
+
+  release(): void {
+    for (const closable of this.#closables.splice(0)) closable.close()
+    for (const buffer of this.buffers.splice(0)) buffer.destroy()
+  }
+}
+
+function signalOf({ signal }: RuntimeOptions): { signal?: AbortSignal } {
+  return signal ? { signal } : {}
+}
