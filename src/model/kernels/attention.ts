@@ -1,0 +1,98 @@
+/**
+ * Host half of attention.wgsl and attention_merge.wgsl: causal attention of each row over its paged keys and values.
+ * With one split a step dispatches attention alone; with several, attention writes partials and attention_merge
+ * completes them. Both give the same bits, so the number of splits is a matter of keeping the device busy.
+ */
+
+import source from '../../../shaders/attention.wgsl' with { type: 'text' }
+import mergeSource from '../../../shaders/attention_merge.wgsl' with { type: 'text' }
+import state from '../../../shaders/attention_state.wgsl' with { type: 'text' }
+import type { Capabilities } from '../../gpu/capabilities.ts'
+import type { Grid, KernelDefinition } from '../../gpu/kernel.ts'
+import { type KernelChoice, PLAIN_WORKGROUP, paramWords } from './choice.ts'
+import { STEP_INCLUDE } from './includes.ts'
+import { teamGrid, teamShape } from './team.ts'
+
+/** Positions of a split: fixed, so that sums do not depend on how many splits there are. */
+export const ATTENTION_SPLIT = 256
+
+const definition: KernelDefinition = {
+  name: 'attention',
+  source,
+  bindings: [
+    { name: 'params', access: 'uniform' },
+    { name: 'step', access: 'read' },
+    { name: 'qkv', access: 'read' }, //        [rows, (heads + 2 kvHeads) * headDim]
+    { name: 'keys', access: 'read' }, //       [slots, kvHeads, headDim]
+    { name: 'values', access: 'read' }, //     [slots, kvHeads, headDim]
+    { name: 'out', access: 'write' }, //       [rows, heads * headDim]; written with one split
+    { name: 'partials', access: 'write' }, //  see attentionPartialBytes(); written with several
+  ],
+}
+
+const mergeDefinition: KernelDefinition = {
+  name: 'attention_merge',
+  source: mergeSource,
+  bindings: [
+    { name: 'params', access: 'uniform' },
+    { name: 'step', access: 'read' },
+    { name: 'partials', access: 'read' },
+    { name: 'out', access: 'write' },
+  ],
+}
+
+export interface AttentionShape {
+  readonly heads: number
+  /** Divides heads. */
+  readonly kvHeads: number
+  /** A multiple of 4. */
+  readonly headDim: number
+}
+
+export function attentionKernel(can: Capabilities, { heads, kvHeads, headDim }: AttentionShape): KernelChoice {
+  const team = teamShape(can)
+  return {
+    definition,
+    specialisation: {
+      constants: {
+        HEAD4: headDim / 4,
+        SHARE: heads / kvHeads,
+        LANE4: Math.ceil(headDim / 4 / team.leastLanes),
+        SPLIT: ATTENTION_SPLIT,
+        TEAM_SLOTS: heads / kvHeads,
+        WORKGROUP: team.workgroup,
+      },
+      includes: { step: STEP_INCLUDE, team: team.source, attention_state: state },
+    },
+  }
+}
+
+export function attentionMergeKernel({ heads, kvHeads, headDim }: AttentionShape): KernelChoice {
+  return {
+    definition: mergeDefinition,
+    specialisation: {
+      constants: { HEAD4: headDim / 4, SHARE: heads / kvHeads, SPLIT: ATTENTION_SPLIT },
+      includes: { step: STEP_INCLUDE, attention_state: state },
+    },
+  }
+}
+
+/** Serves both kernels. @param window how many of the last positions a row sees, itself included; null: all */
+export function attentionParams({ kvHeads, headDim }: AttentionShape, window: number | null): Uint32Array<ArrayBuffer> {
+  return paramWords(kvHeads, window ?? 0, { f32: 1 / Math.sqrt(headDim) }, headDim / 4)
+}
+
+/** @param splits as the step's tables count them */
+export function attentionGrid(can: Capabilities, shape: AttentionShape, rows: number, splits: number): Grid {
+  return [teamGrid(can, shape.kvHeads), rows, splits]
+}
+
+/** For steps of several splits. */
+export function attentionMergeGrid({ heads, headDim }: AttentionShape, rows: number): Grid {
+  return [Math.ceil((heads * headDim) / 4 / PLAIN_WORKGROUP), rows]
+}
+
+/** Bytes of `partials` for a step: per row, split and head, what attention_state.wgsl lays out. */
+export function attentionPartialBytes({ heads, headDim }: AttentionShape, rows: number, splits: number): number {
+  return rows * splits * heads * (headDim / 4 + 1) * 16
+}
