@@ -54,7 +54,7 @@ const OTHER_NAMES: readonly {
     problem: 'replaces a bias of the base. Adapter bias is not supported',
   },
   {
-    pattern: /^base_model\.model\.(?:model\.|lm_head\.).*\.?weight$/,
+    pattern: /^base_model\.model\.(?!.*\.lora_)(?:model|lm_head)\..*weight$/,
     code: 'adapter_unsupported',
     problem: 'replaces a weight of the base, which is not supported yet',
   },

@@ -1,0 +1,45 @@
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { readPeftAdapter } from '../../src/lora/peft.ts'
+import { adapterFolder, BOTH_Q, f32, loraTensors, Q_CONFIG, TINY, tensorName } from './makeAdapter.ts'
+
+async function digest(config: unknown = Q_CONFIG, tensors = loraTensors(BOTH_Q)): Promise<string> {
+  return (await readPeftAdapter(adapterFolder(config, tensors), TINY)).adapter.digest
+}
+
+describe('digest of an adapter', () => {
+  afterEach(() => {
+    vi.unstubAllGlobals()
+  })
+
+  it('is of what is computed, not of how it is written', async () => {
+    const plain = await digest()
+    const reversed = Object.fromEntries(Object.entries(loraTensors(BOTH_Q)).reverse())
+    expect(await digest(Q_CONFIG, reversed)).toBe(plain)
+    expect(await digest({ target_modules: '.*q_proj', lora_alpha: 4, r: 2, peft_type: 'LORA', noise: [1] })).toBe(plain)
+    // r 8 and alpha 4 by the patterns' detour: the same rank and the same scale in the end.
+    const detour = { ...Q_CONFIG, r: 8, lora_alpha: 1, rank_pattern: { q_proj: 2 }, alpha_pattern: { '.*': 4 } }
+    expect(await digest(detour)).toBe(plain)
+  })
+
+  it('changes with scale, bytes, width and place', async () => {
+    const a = tensorName(0, 'q', 'A')
+    const digests = await Promise.all([
+      digest(),
+      digest({ ...Q_CONFIG, lora_alpha: 5 }),
+      digest({ ...Q_CONFIG, use_rslora: true }),
+      digest(Q_CONFIG, { ...loraTensors(BOTH_Q), [a]: f32([2, 8], 7) }),
+      digest(Q_CONFIG, { ...loraTensors(BOTH_Q), [a]: { dtype: 'F16', shape: [2, 8], bytes: new Uint8Array(32) } }),
+      digest(Q_CONFIG, { ...loraTensors(BOTH_Q), [a]: { dtype: 'BF16', shape: [2, 8], bytes: new Uint8Array(32) } }),
+      digest(Q_CONFIG, loraTensors([[0, 'q']])),
+      digest(Q_CONFIG, loraTensors([[1, 'q']])),
+      digest({ ...Q_CONFIG, target_modules: ['o_proj'] }, loraTensors([[0, 'o']])),
+    ])
+    expect(new Set(digests).size).toBe(digests.length)
+  })
+
+  it('is the same on a host without its own SHA-256', async () => {
+    const plain = await digest()
+    vi.stubGlobal('crypto', {})
+    expect(await digest()).toBe(plain)
+  })
+})
