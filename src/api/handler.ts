@@ -13,6 +13,7 @@ import { chatSchema } from './chatParams.ts'
 import { completionSchema } from './completionParams.ts'
 import { startCompletion } from './completions.ts'
 import {
+  ContentTypeError,
   EngineNotReadyError,
   errorEnvelope,
   MethodNotAllowedError,
@@ -85,6 +86,7 @@ export function createHandler(service: Service, options: HandlerOptions = {}): H
     answer: (exchange: Exchange, params: Params) => Promise<Response> | Response,
   ): void => {
     app.post(path, async (c) => {
+      assertAskedFirst(c.req.raw)
       const body = await readJsonObject(c.req.raw, maxBodyBytes)
       const { params, ignored } = validate(schema, body, { strict })
       const requestId = c.get('requestId')
@@ -137,17 +139,26 @@ export function createHandler(service: Service, options: HandlerOptions = {}): H
   })
   get('/version', (c) => c.json({ version: service.version }))
 
-  app.notFound((c) => {
-    throw new RouteNotFoundError(`There is no ${c.req.method} ${c.req.path} here.`)
-  })
-  app.onError((error, c) => {
+  const refuse = (error: unknown, c: Call): Response => {
     const { status, body } = errorEnvelope(error)
     logFailure(service, error, c.get('requestId'))
     const retryAfter = retryAfterSeconds(error, status)
     if (retryAfter !== null) c.header('retry-after', String(retryAfter))
     return c.json(body, status as 400)
-  })
+  }
+  app.notFound((c) => refuse(new RouteNotFoundError(`There is no ${c.req.method} ${c.req.path} here.`), c))
+  app.onError(refuse)
   return async (request) => await app.fetch(request)
+}
+
+/**
+ * A browser lets a page send text/plain to any origin without asking it first. With JSON it asks, and CORS decides.
+ * @throws ContentTypeError
+ */
+function assertAskedFirst({ headers }: Request): void {
+  if (headers.has('origin') && !/^application\/json\b/i.test(headers.get('content-type') ?? '')) {
+    throw new ContentTypeError()
+  }
 }
 
 /** Printable, of a length that fits a log line. */

@@ -1,0 +1,32 @@
+/** The `lorikeet` command: hands the process to the program, and turns what goes wrong into a line and an exit code. */
+import { CommanderError } from 'commander'
+import { describeProblem } from './problem.ts'
+import { createProgram } from './program.ts'
+import { serve, type Terminal } from './serve.ts'
+
+const terminal: Terminal = {
+  env: process.env,
+  stdout: process.stdout,
+  stderr: process.stderr,
+  pageFolders: [new URL('./demo/', import.meta.url), new URL('../../dist/demo/', import.meta.url)],
+  onStop(listener) {
+    process.on('SIGINT', listener)
+    process.on('SIGTERM', listener)
+  },
+}
+
+/** Exit code. */
+async function run(args: readonly string[]): Promise<number> {
+  const verbose = args.includes('--verbose') || (process.env.DEBUG ?? '') !== ''
+  try {
+    await createProgram({ serve: (flags) => serve(flags, terminal) }).parseAsync(args, { from: 'user' })
+    return 0
+  } catch (error) {
+    // commander has written its own message or the help.
+    if (error instanceof CommanderError) return error.exitCode
+    process.stderr.write(`${describeProblem(error, verbose)}\n`)
+    return 1
+  }
+}
+
+process.exitCode = await run(process.argv.slice(2))

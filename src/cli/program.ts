@@ -1,0 +1,87 @@
+/** The commands, their flags and their help. What a command does is handed in, so that tests read flags without a GPU. */
+import { Command, Option } from 'commander'
+import type { AdapterPath } from '../hosts/node/open.ts'
+import { VERSION } from '../version.ts'
+import { collect, collectAdapters, readBytes, readPort, readPositive } from './values.ts'
+
+/** The flags of `serve`, as commander names them. */
+export interface ServeFlags {
+  readonly model?: string
+  readonly servedModelName?: readonly string[]
+  readonly loraModules?: readonly AdapterPath[]
+  readonly enableLora?: boolean
+  readonly maxLoras?: number
+  readonly loraMemory?: number
+  readonly maxModelLen?: number
+  readonly maxNumSeqs?: number
+  readonly maxNumBatchedTokens?: number
+  readonly kvCacheMemory?: number
+  readonly host: string
+  readonly port: number
+  readonly apiKey?: readonly string[]
+  readonly corsOrigin?: readonly string[]
+  readonly strict?: boolean
+  readonly logFormat: 'pretty' | 'json'
+  readonly verbose?: boolean
+}
+
+export interface Actions {
+  serve(flags: ServeFlags): Promise<void>
+}
+
+const EXAMPLES = `
+Examples:
+  lorikeet serve --model ./SmolLM2-135M-Instruct
+  lorikeet serve --model ./SmolLM2-135M-Instruct --lora-modules pirate=./pirate tutor=./tutor
+
+  curl localhost:8000/v1/chat/completions -d '{"model":"pirate","messages":[{"role":"user","content":"Hello"}]}'
+`
+
+/** Throws CommanderError instead of ending the process. */
+export function createProgram(actions: Actions): Command {
+  const program = new Command('lorikeet')
+    .description('One base model, many LoRA adapters, one batch, on WebGPU.')
+    .version(VERSION, '-V, --version')
+    .showHelpAfterError('(lorikeet --help shows what there is)')
+    .exitOverride()
+  program
+    .command('serve')
+    .description('serve a model and its adapters behind an OpenAI-compatible API')
+    .addOption(option('--model <dir>', 'Hugging Face folder of the base model'))
+    .addOption(option('--served-model-name <name...>', 'names the base answers to').env('NIM_SERVED_MODEL_NAME'))
+    .addOption(
+      option('--lora-modules <name=path...>', 'adapters to load, each a PEFT folder').argParser(collectAdapters),
+    )
+    .addOption(option('--enable-lora', 'always on; taken for the sake of vLLM command lines'))
+    .addOption(
+      option('--max-loras <n>', 'most adapters on the GPU at once').env('NIM_MAX_GPU_LORAS').argParser(readPositive),
+    )
+    .addOption(option('--lora-memory <size>', 'GPU memory for adapters (256MiB)').argParser(readBytes))
+    .addOption(option('--max-model-len <tokens>', 'longest prompt and answer together').argParser(readPositive))
+    .addOption(option('--max-num-seqs <n>', 'requests that run at once (32)').argParser(readPositive))
+    .addOption(option('--max-num-batched-tokens <n>', 'token rows in one step').argParser(readPositive))
+    .addOption(option('--kv-cache-memory <size>', 'GPU memory for keys and values (512MiB)').argParser(readBytes))
+    .addOption(option('--host <address>', 'address to listen on').env('LORIKEET_HOST').default('127.0.0.1'))
+    .addOption(option('--port <port>', 'port to listen on').env('LORIKEET_PORT').argParser(readPort).default(8000))
+    .addOption(
+      option('--api-key <key>', 'ask clients for this key; may be repeated').env('VLLM_API_KEY').argParser(collect),
+    )
+    .addOption(
+      option('--cors-origin <origin>', 'let pages of this origin call; * is all; may be repeated')
+        .env('LORIKEET_CORS_ORIGIN')
+        .argParser(collect),
+    )
+    .addOption(option('--strict', 'refuse request fields that nobody knows instead of naming them'))
+    .addOption(
+      option('--log-format <format>', 'lines for people or for machines').choices(['pretty', 'json']).default('pretty'),
+    )
+    .addOption(option('--verbose', 'log every request, show where errors come from'))
+    .addHelpText('after', EXAMPLES)
+    .allowExcessArguments(false)
+    .action((flags: ServeFlags) => actions.serve(flags))
+  return program
+}
+
+function option(flags: string, description: string): Option {
+  return new Option(flags, description)
+}

@@ -1,0 +1,143 @@
+/** `lorikeet serve`: opens the model, binds the port, says how to try it, and drains when it is told to stop. */
+import { fileURLToPath } from 'node:url'
+import type { LogSink } from '../api/service.ts'
+import { LorikeetError } from '../errors.ts'
+import { readAssets } from '../hosts/node/assets.ts'
+import { openLorikeet } from '../hosts/node/open.ts'
+import { serve as listen, type RunningServer } from '../hosts/node/serve.ts'
+import type { Lorikeet } from '../lorikeet.ts'
+import { VERSION } from '../version.ts'
+import { createLog } from './log.ts'
+import type { ServeFlags } from './program.ts'
+import { createProgress } from './progress.ts'
+import { welcomeText } from './welcome.ts'
+
+/** The process as the command sees it. */
+export interface Terminal {
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly stdout: NodeJS.WriteStream
+  readonly stderr: NodeJS.WriteStream
+  /** Where the page's files may lie: beside the bundle, or in dist/ of a checkout. */
+  readonly pageFolders: readonly URL[]
+  /** Resolves when the process is asked to stop; again for every time it is asked. */
+  onStop(listener: () => void): void
+}
+
+/** No model was named and there is none to fall back on. */
+export class NoModelError extends LorikeetError {
+  readonly code = 'no_model'
+  override readonly param = '--model'
+
+  constructor() {
+    super('Which model? Name a Hugging Face folder: lorikeet serve --model ./SmolLM2-135M-Instruct')
+  }
+}
+
+/** Resolves when the server has stopped. @throws what opening the model or the port throws. */
+export async function serve(flags: ServeFlags, terminal: Terminal): Promise<void> {
+  const log = createLog({
+    level: flags.verbose ? 'debug' : 'info',
+    format: flags.logFormat,
+    write: (line) => terminal.stderr.write(`${line}\n`),
+    color: terminal.stderr.isTTY && terminal.env.NO_COLOR === undefined,
+  })
+  const bird = await open(flags, terminal, log)
+  let server: RunningServer
+  try {
+    const assets = await firstAssets(terminal.pageFolders)
+    server = await listen((request) => bird.fetch(request), { host: flags.host, port: flags.port, assets })
+    terminal.stdout.write(await welcome(flags, bird, server, assets !== null))
+  } catch (error) {
+    await bird.close()
+    throw error
+  }
+  await new Promise<void>((resolve, reject) => {
+    let timesAsked = 0
+    terminal.onStop(() => {
+      if (++timesAsked > 1) {
+        server.close().catch(reject)
+        return
+      }
+      log('info', 'stopping: requests under way may end (once more to stop at once)')
+      server
+        .close({ endStreams: () => bird.close() })
+        .then(() => bird.close())
+        .then(resolve, reject)
+    })
+  })
+  log('info', 'stopped')
+}
+
+async function open(flags: ServeFlags, terminal: Terminal, log: LogSink): Promise<Lorikeet> {
+  const model = flags.model ?? terminal.env.LORIKEET_DEFAULT_MODEL
+  if (model === undefined) throw new NoModelError()
+  if (flags.model === undefined) {
+    log('warn', `no --model: serving ${model}, a tiny stand-in with random weights. Its text is noise.`)
+  }
+  const progress = createProgress('loading', {
+    isTerminal: terminal.stderr.isTTY && flags.logFormat === 'pretty',
+    write: (text) => terminal.stderr.write(text),
+  })
+  try {
+    return await openLorikeet({
+      model,
+      adapters: flags.loraModules ?? [],
+      servedModelNames: flags.servedModelName ?? [],
+      sizes: {
+        ...given('maxModelLen', flags.maxModelLen),
+        ...given('maxNumSeqs', flags.maxNumSeqs),
+        ...given('maxNumBatchedTokens', flags.maxNumBatchedTokens),
+        ...given('kvCacheMemory', flags.kvCacheMemory),
+        ...given('loraMemory', flags.loraMemory),
+        ...given('maxLoras', flags.maxLoras),
+      },
+      apiKeys: flags.apiKey ?? [],
+      corsOrigins: flags.corsOrigin ?? [],
+      strict: flags.strict ?? false,
+      log,
+      onProgress: ({ loadedBytes, totalBytes }) => progress.update(loadedBytes, totalBytes),
+    })
+  } finally {
+    progress.end()
+  }
+}
+
+/** `{ name: value }`, or nothing where no value was given. */
+function given<Name extends string>(name: Name, value: number | undefined): { readonly [N in Name]?: number } {
+  return value === undefined ? {} : ({ [name]: value } as { readonly [N in Name]: number })
+}
+
+async function firstAssets(folders: readonly URL[]) {
+  for (const folder of folders) {
+    const assets = await readAssets(fileURLToPath(folder))
+    if (assets !== null) return assets
+  }
+  return null
+}
+
+async function welcome(flags: ServeFlags, bird: Lorikeet, server: RunningServer, hasPage: boolean): Promise<string> {
+  const { can } = bird.runtime.gpu
+  return welcomeText({
+    version: VERSION,
+    device: can.adapter,
+    isSoftware: can.software,
+    modelName: bird.modelNames[0],
+    modelRoot: flags.model ?? 'the built-in default',
+    maxModelLen: bird.runtime.engine.limits.maxModelLen,
+    adapters: bird.adapters.list().map(({ name }) => name),
+    url: server.url,
+    hasPage,
+    hasChat: await hasChat(bird, flags),
+    needsKey: (flags.apiKey ?? []).length > 0,
+  })
+}
+
+/** Whether the model can render a conversation at all. */
+async function hasChat(bird: Lorikeet, { apiKey = [] }: ServeFlags): Promise<boolean> {
+  const response = await bird.fetch('http://lorikeet/tokenize', {
+    method: 'POST',
+    headers: { authorization: `Bearer ${apiKey[0] ?? ''}` },
+    body: JSON.stringify({ messages: [{ role: 'user', content: 'Hello' }] }),
+  })
+  return response.ok
+}
