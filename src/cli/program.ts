@@ -2,7 +2,7 @@
 import { Command, Option } from 'commander'
 import type { AdapterPath } from '../hosts/node/open.ts'
 import { VERSION } from '../version.ts'
-import { collect, collectAdapters, readBytes, readPort, readPositive } from './values.ts'
+import { collect, collectAdapters, collectNames, readBytes, readPort, readPositive } from './values.ts'
 
 /** The flags of `serve`, as commander names them. */
 export interface ServeFlags {
@@ -48,7 +48,11 @@ export function createProgram(actions: Actions): Command {
     .command('serve')
     .description('serve a model and its adapters behind an OpenAI-compatible API')
     .addOption(option('--model <dir>', 'Hugging Face folder of the base model'))
-    .addOption(option('--served-model-name <name...>', 'names the base answers to').env('NIM_SERVED_MODEL_NAME'))
+    .addOption(
+      option('--served-model-name <name...>', 'names the base answers to')
+        .env('NIM_SERVED_MODEL_NAME')
+        .argParser(collectNames),
+    )
     .addOption(
       option('--lora-modules <name=path...>', 'adapters to load, each a PEFT folder').argParser(collectAdapters),
     )

@@ -41,12 +41,13 @@ export async function serve(flags: ServeFlags, terminal: Terminal): Promise<void
     write: (line) => terminal.stderr.write(`${line}\n`),
     color: terminal.stderr.isTTY && terminal.env.NO_COLOR === undefined,
   })
-  const bird = await open(flags, terminal, log)
+  const apiKeys = flags.apiKey ?? [terminal.env.LORIKEET_API_KEY ?? ''].filter((key) => key !== '')
+  const bird = await open(flags, apiKeys, terminal, log)
   let server: RunningServer
   try {
     const assets = await firstAssets(terminal.pageFolders)
     server = await listen((request) => bird.fetch(request), { host: flags.host, port: flags.port, assets })
-    terminal.stdout.write(await welcome(flags, bird, server, assets !== null))
+    terminal.stdout.write(await welcome(flags, apiKeys, bird, server, assets !== null))
   } catch (error) {
     await bird.close()
     throw error
@@ -68,7 +69,12 @@ export async function serve(flags: ServeFlags, terminal: Terminal): Promise<void
   log('info', 'stopped')
 }
 
-async function open(flags: ServeFlags, terminal: Terminal, log: LogSink): Promise<Lorikeet> {
+async function open(
+  flags: ServeFlags,
+  apiKeys: readonly string[],
+  terminal: Terminal,
+  log: LogSink,
+): Promise<Lorikeet> {
   const model = flags.model ?? terminal.env.LORIKEET_DEFAULT_MODEL
   if (model === undefined) throw new NoModelError()
   if (flags.model === undefined) {
@@ -91,7 +97,7 @@ async function open(flags: ServeFlags, terminal: Terminal, log: LogSink): Promis
         ...given('loraMemory', flags.loraMemory),
         ...given('maxLoras', flags.maxLoras),
       },
-      apiKeys: flags.apiKey ?? [],
+      apiKeys,
       corsOrigins: flags.corsOrigin ?? [],
       strict: flags.strict ?? false,
       log,
@@ -115,7 +121,13 @@ async function firstAssets(folders: readonly URL[]) {
   return null
 }
 
-async function welcome(flags: ServeFlags, bird: Lorikeet, server: RunningServer, hasPage: boolean): Promise<string> {
+async function welcome(
+  flags: ServeFlags,
+  apiKeys: readonly string[],
+  bird: Lorikeet,
+  server: RunningServer,
+  hasPage: boolean,
+): Promise<string> {
   const { can } = bird.runtime.gpu
   return welcomeText({
     version: VERSION,
@@ -127,16 +139,16 @@ async function welcome(flags: ServeFlags, bird: Lorikeet, server: RunningServer,
     adapters: bird.adapters.list().map(({ name }) => name),
     url: server.url,
     hasPage,
-    hasChat: await hasChat(bird, flags),
-    needsKey: (flags.apiKey ?? []).length > 0,
+    hasChat: await hasChat(bird, apiKeys),
+    needsKey: apiKeys.length > 0,
   })
 }
 
 /** Whether the model can render a conversation at all. */
-async function hasChat(bird: Lorikeet, { apiKey = [] }: ServeFlags): Promise<boolean> {
+async function hasChat(bird: Lorikeet, apiKeys: readonly string[]): Promise<boolean> {
   const response = await bird.fetch('http://lorikeet/tokenize', {
     method: 'POST',
-    headers: { authorization: `Bearer ${apiKey[0] ?? ''}` },
+    headers: { authorization: `Bearer ${apiKeys[0] ?? ''}` },
     body: JSON.stringify({ messages: [{ role: 'user', content: 'Hello' }] }),
   })
   return response.ok

@@ -42,6 +42,11 @@ export function collect(text: string, before: readonly string[] = []): readonly 
   return [...before, text]
 }
 
+/** Gathers names; NIM's variable holds several with commas between. */
+export function collectNames(text: string, before: readonly string[] = []): readonly string[] {
+  return [...before, ...text.split(',').filter((name) => name !== '')]
+}
+
 /** `name=path`, or `{"name": …, "path": …, "base_model_name": …}` as vLLM takes it. */
 export function collectAdapters(text: string, before: readonly AdapterPath[] = []): readonly AdapterPath[] {
   const adapter = text.trimStart().startsWith('{') ? readAdapterJson(text) : readAdapterPair(text)

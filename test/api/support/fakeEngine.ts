@@ -93,7 +93,7 @@ export class FakeGeneration implements Generation {
 }
 
 export class FakeEngine implements GenerationEngine {
-  readonly limits: GenerationEngine['limits'] = { maxModelLen: 256, vocabSize: 512, maxTopLogprobs: 20 }
+  limits: GenerationEngine['limits'] = { maxModelLen: 256, vocabSize: 512, maxTopLogprobs: 20 }
   readonly generations: FakeGeneration[] = []
   state: 'ready' | 'failed' | 'closed' = 'ready'
   script: (request: GenerationRequest) => Script = () => ({ tokens: [] })
