@@ -1,8 +1,15 @@
 /** The commands, their flags and their help. What a command does is handed in, so that tests read flags without a GPU. */
 import { Command, Option } from 'commander'
-import type { AdapterPath } from '../hosts/node/open.ts'
 import { VERSION } from '../version.ts'
-import { collect, collectAdapters, collectNames, readBytes, readPort, readPositive } from './values.ts'
+import {
+  type AdapterPath,
+  collect,
+  collectAdapters,
+  collectNames,
+  readBytes,
+  readPort,
+  readPositive,
+} from './values.ts'
 
 /** The flags of `serve`, as commander names them. */
 export interface ServeFlags {
@@ -11,6 +18,7 @@ export interface ServeFlags {
   readonly loraModules?: readonly AdapterPath[]
   readonly enableLora?: boolean
   readonly maxLoras?: number
+  readonly maxLoraRank?: number
   readonly loraMemory?: number
   readonly maxModelLen?: number
   readonly maxNumSeqs?: number
@@ -59,6 +67,11 @@ export function createProgram(actions: Actions): Command {
     .addOption(option('--enable-lora', 'always on; taken for the sake of vLLM command lines'))
     .addOption(
       option('--max-loras <n>', 'most adapters on the GPU at once').env('NIM_MAX_GPU_LORAS').argParser(readPositive),
+    )
+    .addOption(
+      option('--max-lora-rank <n>', 'refuse adapters of a higher rank')
+        .env('NIM_MAX_LORA_RANK')
+        .argParser(readPositive),
     )
     .addOption(option('--lora-memory <size>', 'GPU memory for adapters (256MiB)').argParser(readBytes))
     .addOption(option('--max-model-len <tokens>', 'longest prompt and answer together').argParser(readPositive))

@@ -3,9 +3,8 @@ import { fileURLToPath } from 'node:url'
 import type { LogSink } from '../api/service.ts'
 import { LorikeetError } from '../errors.ts'
 import { readAssets } from '../hosts/node/assets.ts'
-import { openLorikeet } from '../hosts/node/open.ts'
 import { serve as listen, type RunningServer } from '../hosts/node/serve.ts'
-import type { Lorikeet } from '../lorikeet.ts'
+import { Lorikeet } from '../lorikeet.ts'
 import { VERSION } from '../version.ts'
 import { createLog } from './log.ts'
 import type { ServeFlags } from './program.ts'
@@ -85,9 +84,9 @@ async function open(
     write: (text) => terminal.stderr.write(text),
   })
   try {
-    return await openLorikeet({
+    return await Lorikeet.open({
       model,
-      adapters: flags.loraModules ?? [],
+      adapters: (flags.loraModules ?? []).map(({ name, path }) => ({ name, source: path })),
       servedModelNames: flags.servedModelName ?? [],
       sizes: {
         ...given('maxModelLen', flags.maxModelLen),
@@ -96,6 +95,7 @@ async function open(
         ...given('kvCacheMemory', flags.kvCacheMemory),
         ...given('loraMemory', flags.loraMemory),
         ...given('maxLoras', flags.maxLoras),
+        ...given('maxLoraRank', flags.maxLoraRank),
       },
       apiKeys,
       corsOrigins: flags.corsOrigin ?? [],

@@ -1,6 +1,12 @@
 /** Readers for the values of flags: each takes what was typed and throws commander's error that names the flag. */
 import { InvalidArgumentError } from 'commander'
-import type { AdapterPath } from '../hosts/node/open.ts'
+
+/** An adapter as the command line names it. */
+export interface AdapterPath {
+  readonly name: string
+  /** A PEFT folder. */
+  readonly path: string
+}
 
 const UNITS: Readonly<Record<string, number>> = {
   '': 1,
