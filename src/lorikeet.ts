@@ -1,0 +1,235 @@
+/**
+ * lorikeet as a library: one base model, its adapters, and an OpenAI-shaped `fetch`. Hosts (src/hosts/) bring the GPU
+ * and know what a path is; everything here is the same in a page, in Deno and in Node.
+ */
+import { chatPieces } from './api/chatPieces.ts'
+import { createHandler, type HandlerOptions } from './api/handler.ts'
+import type { LogSink, Service } from './api/service.ts'
+import type { EngineOptions } from './engine/engine.ts'
+import { Runtime } from './engine/runtime.ts'
+import type { EngineSizes } from './engine/sizes.ts'
+import type { DeviceWish } from './gpu/capabilities.ts'
+import { Gpu } from './gpu/gpu.ts'
+import { currentHost, type FolderSource, folderOf, type Host } from './hosts/host.ts'
+import { readPeftAdapter } from './lora/peft.ts'
+import type { AdapterRecord } from './lora/registry.ts'
+import { readGenerationDefaults } from './model/generationConfig.ts'
+import type { LoadProgress } from './model/weights.ts'
+import { readText } from './text/readText.ts'
+import { VERSION } from './version.ts'
+import { readJsonIfPresent } from './weights/config.ts'
+import { type Folder, memoryFolder, openIfPresent } from './weights/folder.ts'
+
+export interface StartOptions extends HandlerOptions {
+  /** Names the base answers to. Default: the last part of the folder's name. */
+  readonly servedModelNames?: readonly string[]
+  readonly sizes?: EngineSizes
+  readonly engine?: EngineOptions
+  readonly log?: LogSink
+  readonly signal?: AbortSignal
+  readonly onProgress?: (progress: LoadProgress) => void
+}
+
+export interface OpenOptions extends StartOptions {
+  /** A Hugging Face folder: a path, an address, picked files. */
+  readonly model: FolderSource
+  /** Adapters to load at once. */
+  readonly adapters?: readonly { readonly name: string; readonly source: FolderSource }[]
+  /** A GPU opened elsewhere, which then belongs to lorikeet; or what of the host's own to leave unused. */
+  readonly gpu?: Gpu | DeviceWish
+}
+
+export interface ChatOptions {
+  /** An adapter's name; without it the base answers. */
+  readonly model?: string
+  readonly messages: readonly { readonly role: string; readonly content: string }[]
+  readonly maxTokens?: number
+  readonly temperature?: number
+  readonly seed?: number
+  readonly signal?: AbortSignal
+}
+
+/** Longest tokenizer or template file that is read. */
+const MAX_TEXT_BYTES = 64 * 1024 * 1024
+
+export class Lorikeet {
+  /** The server: takes what `fetch` takes and answers /v1/… in-process. Give it to any OpenAI client as its `fetch`. */
+  readonly fetch: (input: RequestInfo | URL, init?: RequestInit) => Promise<Response>
+  readonly adapters: Adapters
+  /** Names of the base; the first is its id. */
+  readonly modelNames: readonly [string, ...string[]]
+  readonly runtime: Runtime
+  readonly #gpu: Gpu
+  #closing: Promise<void> | null = null
+
+  private constructor(gpu: Gpu, runtime: Runtime, service: Service, options: StartOptions, host: Host | null) {
+    const handler = createHandler(service, options)
+    // A Request goes through as it is: a host's own subclass may not survive being copied.
+    this.fetch = (input, init) =>
+      handler(input instanceof Request && init === undefined ? input : new Request(input, init))
+    this.adapters = new Adapters(runtime, host)
+    this.modelNames = service.modelNames
+    this.runtime = runtime
+    this.#gpu = gpu
+  }
+
+  /**
+   * Opens a model with its adapters on the GPU of this host.
+   * @throws NoGpuError, or a LorikeetError that names the file, field or tensor at fault. Nothing stays open then.
+   */
+  static async open({ model, adapters = [], gpu: wish = {}, ...options }: OpenOptions): Promise<Lorikeet> {
+    const given = wish instanceof Gpu ? wish : null
+    const host = given ? await currentHost().catch(() => null) : await currentHost()
+    const folder = folderOf(model, host)
+    const gpu = given ?? (await host!.openGpu(wish as DeviceWish))
+    const bird = await Lorikeet.start(gpu, folder, options, host)
+    try {
+      for (const { name, source } of adapters) {
+        await bird.adapters.load(name, source, options.signal ? { signal: options.signal } : {})
+      }
+      return bird
+    } catch (error) {
+      await bird.close()
+      throw error
+    }
+  }
+
+  /**
+   * Loads a Hugging Face folder onto a GPU that it then owns.
+   * @throws a LorikeetError that names the file, field or tensor at fault; the GPU is closed then.
+   */
+  static async start(
+    gpu: Gpu,
+    folder: Folder,
+    options: StartOptions = {},
+    host: Host | null = null,
+  ): Promise<Lorikeet> {
+    const modelNames = namesOf(folder, options.servedModelNames ?? [])
+    let runtime: Runtime | null = null
+    try {
+      runtime = await Runtime.open(gpu, folder, { ...options, reservedNames: modelNames })
+      const generation = await readJsonIfPresent(folder, 'generation_config.json')
+      const text = await readText({
+        readJson: (path) => readJsonIfPresent(folder, path, { maxBytes: MAX_TEXT_BYTES }),
+        readText: (path) => readTextFile(folder, path),
+      })
+      const { adapters } = runtime
+      const service: Service = {
+        modelNames,
+        modelRoot: folder.name,
+        created: Math.floor(Date.now() / 1000),
+        engine: runtime.engine,
+        tokenizer: text.tokenizer,
+        template: text.template,
+        defaults: readGenerationDefaults(generation, runtime.config),
+        adapters,
+        version: VERSION,
+        log: options.log ?? (() => undefined),
+        randomSeed: () => crypto.getRandomValues(new Uint32Array(1))[0]!,
+      }
+      return new Lorikeet(gpu, runtime, service, options, host)
+    } catch (error) {
+      await runtime?.close()
+      gpu.close()
+      throw error
+    }
+  }
+
+  /** The answer to a chat, piece by piece. @throws ChatError with the server's message. */
+  async *chat({ model = '', maxTokens, signal, ...rest }: ChatOptions): AsyncGenerator<string, void, undefined> {
+    const body = JSON.stringify({
+      ...rest,
+      model,
+      stream: true,
+      ...(maxTokens === undefined ? {} : { max_tokens: maxTokens }),
+    })
+    const headers = { 'content-type': 'application/json' }
+    const init: RequestInit = { method: 'POST', headers, body, ...(signal ? { signal } : {}) }
+    yield* chatPieces(await this.fetch('http://lorikeet/v1/chat/completions', init))
+  }
+
+  /** Ends every request with an error, frees everything on the GPU, and lets the GPU go. Idempotent. */
+  close(): Promise<void> {
+    this.#closing ??= this.runtime.close().then(() => this.#gpu.close())
+    return this.#closing
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+}
+
+/** The two files of a PEFT adapter. */
+export interface AdapterFiles {
+  /** adapter_config.json, as text or parsed. */
+  readonly config: string | Blob | object
+  /** adapter_model.safetensors. */
+  readonly weights: Blob | Uint8Array
+}
+
+/** The adapters of a running model. */
+export class Adapters {
+  readonly #runtime: Runtime
+  readonly #host: Host | null
+
+  constructor(runtime: Runtime, host: Host | null) {
+    this.#runtime = runtime
+    this.#host = host
+  }
+
+  /**
+   * Reads an adapter, checks it against the base, and registers it; it goes to the GPU when first used.
+   * @throws AdapterRefusedError naming the field, file or tensor; AdapterNameError.
+   */
+  async load(
+    name: string,
+    source: FolderSource | AdapterFiles,
+    { signal }: { readonly signal?: AbortSignal } = {},
+  ): Promise<AdapterRecord> {
+    const { adapters, spec, sizes } = this.#runtime
+    adapters.checkName(name)
+    const folder = isAdapterFiles(source) ? folderOfFiles(name, source) : folderOf(source, this.#host)
+    const limits = { maxRank: sizes.maxLoraRank }
+    const { adapter } = await readPeftAdapter(folder, spec, signal ? { ...limits, signal } : limits)
+    return adapters.add(name, folder.name, adapter)
+  }
+
+  /** Takes the name away; running requests finish. False if there was none. */
+  unload(name: string): boolean {
+    return this.#runtime.adapters.remove(name)
+  }
+
+  list(): readonly AdapterRecord[] {
+    return this.#runtime.adapters.list()
+  }
+}
+
+function isAdapterFiles(source: FolderSource | AdapterFiles): source is AdapterFiles {
+  return typeof source === 'object' && 'config' in source && 'weights' in source
+}
+
+function folderOfFiles(name: string, { config, weights }: AdapterFiles): Folder {
+  const text = typeof config === 'string' || config instanceof Blob ? config : JSON.stringify(config)
+  return memoryFolder(name, { 'adapter_config.json': text, 'adapter_model.safetensors': weights })
+}
+
+function namesOf(folder: Folder, given: readonly string[]): [string, ...string[]] {
+  const [first, ...others] = given
+  if (first !== undefined) return [first, ...others]
+  return [
+    folder.name
+      .replace(/[\\/]+$/, '')
+      .split(/[\\/]/)
+      .at(-1) || 'base',
+  ]
+}
+
+async function readTextFile(folder: Folder, path: string): Promise<string | null> {
+  const source = await openIfPresent(folder, path)
+  if (!source) return null
+  try {
+    return new TextDecoder().decode(await source.read(0, Math.min(source.size, MAX_TEXT_BYTES)))
+  } finally {
+    await source.close()
+  }
+}

@@ -1,0 +1,125 @@
+/** The goldens of transformers and PEFT, and how close to them a runtime in f32 must come (reference/README.md). */
+import { readFileSync } from 'node:fs'
+import { expect } from 'vitest'
+import type { LogitsRow, SamplingParams } from '../../src/engine/batch.ts'
+import type { Runtime } from '../../src/engine/runtime.ts'
+import { directoryFolder } from '../../src/hosts/node/files.ts'
+import type { RegistryLease } from '../../src/lora/registry.ts'
+import { toFloat32 } from '../../src/weights/dtype.ts'
+import { readSafetensors } from '../../src/weights/safetensors.ts'
+import { readTensor } from '../../src/weights/tensorData.ts'
+import { REFERENCE, reference } from '../fixtures.ts'
+
+export interface GoldenCase {
+  readonly input_ids: readonly number[]
+  /** 32 tokens by argmax, end-of-sequence ignored. */
+  readonly greedy: readonly number[]
+  /** First minus second logit at each of those steps. */
+  readonly margins: readonly number[]
+  readonly logits_positions: 'all' | 'last'
+  readonly logit_scale: number
+  /** Name of the tensor in the golden file. */
+  readonly logits: string
+  readonly first_token_top5: readonly (readonly [number, number])[]
+}
+
+interface Golden {
+  readonly golden: string
+  readonly cases: readonly GoldenCase[]
+}
+
+const index: {
+  readonly models: Readonly<Record<string, Golden & { readonly golden_of?: string }>>
+  readonly adapters: readonly (Golden & { readonly id: string; readonly golden_of?: string })[]
+} = JSON.parse(readFileSync(reference('reference.json'), 'utf8'))
+
+/** The golden of a model, or of an adapter as `model/name`. */
+export function goldenOf(id: string): Golden {
+  const model = index.models[id]
+  if (model) return model.golden_of ? goldenOf(model.golden_of) : model
+  const adapter = index.adapters.find((each) => each.id === id)!
+  return adapter.golden_of ? goldenOf(adapter.golden_of) : adapter
+}
+
+export async function goldenLogits(golden: Golden, { logits }: GoldenCase): Promise<Float32Array> {
+  const source = await directoryFolder(REFERENCE).open(golden.golden)
+  try {
+    return toFloat32(await readTensor((await readSafetensors(source)).tensors.get(logits)!), 'F32')
+  } finally {
+    await source.close()
+  }
+}
+
+/** What the README allows f32: 1e-3 of the logit scale (1e-5 is usual; the rest is for a GPU's sin, cos and exp). */
+export const LOGITS_TOLERANCE = 1e-3
+/** A step whose margin is below this share of the logit scale may go either way. */
+const OPEN_MARGIN = 2e-3
+
+/** Tokens up to the first step whose margin is open. */
+export function certain({ greedy, margins, logit_scale }: GoldenCase): readonly number[] {
+  const open = margins.findIndex((margin) => margin < OPEN_MARGIN * logit_scale)
+  return open < 0 ? greedy : greedy.slice(0, open)
+}
+
+export const GREEDY: SamplingParams = { temperature: 0, topK: 0, topP: 1, minP: 0, seed: 0 }
+
+/** Logits of the case's positions, computed in chunks of at most `chunk` rows; [positions, vocab]. */
+export async function promptLogits(
+  runtime: Runtime,
+  golden: GoldenCase,
+  slot: number | null,
+  chunk: number,
+): Promise<Float32Array> {
+  const { input_ids: tokens } = golden
+  const wanted = golden.logits_positions === 'all' ? tokens.map((_, i) => i) : [tokens.length - 1]
+  const { vocabSize } = runtime.spec
+  const out = new Float32Array(wanted.length * vocabSize)
+  // Scattered on purpose: a physical block is not where its number in the sequence says.
+  const { numBlocks } = runtime.sizes
+  const blockTable = Array.from({ length: Math.ceil(tokens.length / 16) }, (_, i) => (i * 7 + 3) % numBlocks)
+  for (let start = 0; start < tokens.length; start += chunk) {
+    const part = tokens.slice(start, start + chunk)
+    const rows = wanted.filter((position) => position >= start && position < start + part.length)
+    const logits: LogitsRow[] = rows.map((position) => ({
+      row: position - start,
+      want: { score: 0 },
+      topLogprobs: null,
+    }))
+    await runtime.runner.submit({ spans: [{ tokens: part, start, blockTable, slot, logits }] })
+    if (!rows.length) continue
+    const bytes = await runtime.gpu.readback(runtime.logits, 0, rows.length * vocabSize * 4)
+    out.set(new Float32Array(bytes.buffer), wanted.indexOf(rows[0]!) * vocabSize)
+  }
+  return out
+}
+
+export function largestDifference(one: Float32Array, other: Float32Array): number {
+  expect(one.length).toBe(other.length)
+  let most = 0
+  for (let i = 0; i < one.length; i++) most = Math.max(most, Math.abs(one[i]! - other[i]!))
+  return most
+}
+
+/** Greedy tokens of the engine. It releases the lease. */
+export async function greedyTokens(
+  runtime: Runtime,
+  prompt: readonly number[],
+  adapter: RegistryLease | null,
+  maxTokens = 32,
+): Promise<number[]> {
+  const generation = runtime.engine.generate({
+    id: 'golden',
+    prompt,
+    adapter,
+    sampling: GREEDY,
+    maxTokens,
+    minTokens: 0,
+    stopIds: [],
+    topLogprobs: null,
+    promptLogprobs: null,
+    signal: null,
+  })
+  const tokens: number[] = []
+  for await (const event of generation) if (event.type === 'token') tokens.push(event.token)
+  return tokens
+}

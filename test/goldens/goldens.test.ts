@@ -1,0 +1,74 @@
+/** Every base and every plain adapter of the reference against what transformers and PEFT computed. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { Runtime } from '../../src/engine/runtime.ts'
+import type { Gpu } from '../../src/gpu/gpu.ts'
+import { openGpu } from '../../src/gpu/open.node.ts'
+import { directoryFolder } from '../../src/hosts/node/files.ts'
+import { readPeftAdapter } from '../../src/lora/peft.ts'
+import { reference } from '../fixtures.ts'
+import {
+  certain,
+  goldenLogits,
+  goldenOf,
+  greedyTokens,
+  LOGITS_TOLERANCE,
+  largestDifference,
+  promptLogits,
+} from './golden.ts'
+import { PLAIN_ADAPTERS } from './plainAdapters.ts'
+
+const MIB = 1024 * 1024
+const SIZES = { kvCacheMemory: 4 * MIB, loraMemory: 32 * MIB, maxNumBatchedTokens: 128 }
+
+describe.each([...Object.keys(PLAIN_ADAPTERS), 'llama-tiny-sharded'])('%s', (model) => {
+  let gpu: Gpu
+  let runtime: Runtime
+
+  beforeAll(async () => {
+    gpu = await openGpu()
+    runtime = await Runtime.open(gpu, directoryFolder(reference(`models/${model}`)), { sizes: SIZES })
+    for (const name of PLAIN_ADAPTERS[model] ?? []) {
+      const folder = directoryFolder(reference(`adapters/${model}/${name}`))
+      runtime.adapters.add(name, folder.name, (await readPeftAdapter(folder, runtime.spec)).adapter)
+    }
+  })
+  afterAll(async () => {
+    await runtime.close()
+    expect(gpu.ledger.describe()).toBe('')
+    gpu.close()
+  })
+
+  describe.each([null, ...(PLAIN_ADAPTERS[model] ?? [])])('adapter %s', (adapter) => {
+    const golden = goldenOf(adapter === null ? model : `${model}/${adapter}`)
+    const lease = async () => {
+      const held = adapter === null ? null : runtime.adapters.lease(adapter)!
+      await held?.ready
+      return held
+    }
+
+    it('computes the same logits, however the prompt is chunked', async () => {
+      const held = await lease()
+      for (const each of golden.cases) {
+        const wanted = await goldenLogits(golden, each)
+        const whole = await promptLogits(runtime, each, held?.slot ?? null, 128)
+        expect(largestDifference(whole, wanted) / each.logit_scale).toBeLessThan(LOGITS_TOLERANCE)
+        // With subgroups of one size chunking changes no bit.
+        expect(await promptLogits(runtime, each, held?.slot ?? null, 13)).toEqual(whole)
+      }
+      held?.release()
+    })
+
+    it('generates the same tokens up to the first open margin', async () => {
+      for (const each of golden.cases) {
+        const expected = certain(each)
+        const tokens = await greedyTokens(
+          runtime,
+          each.input_ids,
+          adapter === null ? null : runtime.adapters.lease(adapter),
+        )
+        expect(tokens.slice(0, expected.length)).toEqual(expected)
+        expect(tokens).toHaveLength(32)
+      }
+    })
+  })
+})
