@@ -1,0 +1,72 @@
+/** Host half of lora_shrink.wgsl: rows times the A matrices of their adapters. */
+import source from '../../../shaders/lora_shrink.wgsl' with { type: 'text' }
+import type { Capabilities } from '../../gpu/capabilities.ts'
+import type { Grid, KernelDefinition } from '../../gpu/kernel.ts'
+import { type KernelChoice, paramWords } from './choice.ts'
+import { LORA_TABLE_INCLUDE, STEP_INCLUDE } from './includes.ts'
+import { teamGrid, teamShape } from './team.ts'
+
+const definition: KernelDefinition = {
+  name: 'lora_shrink',
+  source,
+  bindings: [
+    { name: 'params', access: 'uniform' },
+    { name: 'step', access: 'read' },
+    { name: 'table', access: 'read' }, //  entries of (slot, layer, group)
+    { name: 'slab', access: 'read' }, //   pages of adapters
+    { name: 'x', access: 'read' }, //      [rows, in]
+    { name: 'down', access: 'write' }, //  [splits, rowCapacity, columns]
+  ],
+}
+
+/** Columns of a team, and rows at a time. */
+const COLUMNS_PER_TEAM = 8
+const ROWS_AT_A_TIME = 4
+
+export function loraShrinkKernel(can: Capabilities): KernelChoice {
+  const team = teamShape(can)
+  return {
+    definition,
+    specialisation: {
+      constants: {
+        R: COLUMNS_PER_TEAM,
+        N: ROWS_AT_A_TIME,
+        TEAM_SUMS: COLUMNS_PER_TEAM * ROWS_AT_A_TIME,
+        WORKGROUP: team.workgroup,
+      },
+      includes: { step: STEP_INCLUDE, team: team.source, lora_table: LORA_TABLE_INCLUDE },
+    },
+  }
+}
+
+export interface LoraDownShape {
+  /** Width of `down`: the largest stacked rank of a group that an adapter can have; a multiple of 4. */
+  readonly columns: number
+  /** Rows of a slice of `down`. */
+  readonly rowCapacity: number
+  /** Slices of k; 1 on devices that gain nothing by more. */
+  readonly splits: number
+}
+
+export interface LoraShrinkShape extends LoraDownShape {
+  /** Inputs of the group; a multiple of 4. */
+  readonly in: number
+  readonly layer: number
+  readonly numLayers: number
+  /** Index of the group in GROUPS. */
+  readonly group: number
+}
+
+export function loraShrinkParams(shape: LoraShrinkShape): Uint32Array<ArrayBuffer> {
+  const in4 = shape.in / 4
+  const { layer, numLayers, group, columns, rowCapacity, splits } = shape
+  return paramWords(in4, Math.ceil(in4 / splits), layer, numLayers, group, columns, rowCapacity)
+}
+
+/**
+ * @param columns the largest stacked rank of this group among the adapters in the step
+ * @param tiles as the step's tables count them
+ */
+export function loraShrinkGrid(can: Capabilities, columns: number, tiles: number, splits: number): Grid {
+  return [teamGrid(can, Math.ceil(columns / COLUMNS_PER_TEAM)), tiles, splits]
+}
