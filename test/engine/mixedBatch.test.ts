@@ -1,0 +1,153 @@
+/** One batch of many adapters: everybody gets what they get alone, and a step stays one pass and one submit. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { Span } from '../../src/engine/batch.ts'
+import { Runtime } from '../../src/engine/runtime.ts'
+import type { Gpu } from '../../src/gpu/gpu.ts'
+import { openGpu } from '../../src/gpu/open.node.ts'
+import { directoryFolder } from '../../src/hosts/node/files.ts'
+import { readPeftAdapter } from '../../src/lora/peft.ts'
+import type { RegistryLease } from '../../src/lora/registry.ts'
+import { reference } from '../fixtures.ts'
+import { GREEDY } from '../goldens/golden.ts'
+
+const MIB = 1024 * 1024
+/** Ranks 1, 5, 8, 16, 64, mixed ranks in one adapter, other targets, other widths; null is the base. */
+const VOICES = [
+  null,
+  'r1',
+  'r5',
+  'all-linear-r8',
+  'rslora-r16',
+  'all-linear-r64',
+  null,
+  'patterns',
+  'bf16',
+  'qv-r8',
+  'r5',
+]
+
+/** Deterministic prompts of different lengths. */
+function prompt(index: number): number[] {
+  return Array.from({ length: 3 + ((index * 11) % 37) }, (_, i) => (index * 131 + i * i * 7 + 17 * i) % 512)
+}
+
+describe('a mixed batch on llama-tiny', () => {
+  let gpu: Gpu
+  let runtime: Runtime
+  const leases = new Map<string, RegistryLease>()
+
+  beforeAll(async () => {
+    gpu = await openGpu()
+    // Few rows per step, so that prompts are chunked and prefill meets decode in most steps.
+    const sizes = { kvCacheMemory: 4 * MIB, loraMemory: 16 * MIB, maxNumBatchedTokens: 24, maxNumSeqs: 16 }
+    runtime = await Runtime.open(gpu, directoryFolder(reference('models/llama-tiny')), {
+      sizes,
+      engine: { checkIntegrity: true },
+    })
+    for (const name of new Set(VOICES)) {
+      if (name === null) continue
+      const folder = directoryFolder(reference(`adapters/llama-tiny/${name}`))
+      runtime.adapters.add(name, folder.name, (await readPeftAdapter(folder, runtime.spec)).adapter)
+      const lease = runtime.adapters.lease(name)!
+      await lease.ready
+      leases.set(name, lease)
+    }
+  })
+  afterAll(async () => {
+    for (const lease of leases.values()) lease.release()
+    await runtime.close()
+    expect(gpu.ledger.describe()).toBe('')
+    gpu.close()
+  })
+
+  const slotOf = (voice: string | null) => (voice === null ? null : leases.get(voice)!.slot)
+
+  async function generate(voice: string | null, tokens: readonly number[]): Promise<number[]> {
+    const out: number[] = []
+    const generation = runtime.engine.generate({
+      id: `${voice}`,
+      prompt: tokens,
+      adapter: voice === null ? null : runtime.adapters.lease(voice),
+      sampling: GREEDY,
+      maxTokens: 24,
+      minTokens: 0,
+      stopIds: [],
+      topLogprobs: null,
+      promptLogprobs: null,
+      signal: null,
+    })
+    for await (const event of generation) if (event.type === 'token') out.push(event.token)
+    return out
+  }
+
+  it('gives every sequence the tokens it gets alone, prefill and decode mixed', async () => {
+    const alone: number[][] = []
+    for (const [i, voice] of VOICES.entries()) alone.push(await generate(voice, prompt(i)))
+    const together = await Promise.all(VOICES.map((voice, i) => generate(voice, prompt(i))))
+    expect(together).toEqual(alone)
+    // The adapters matter, or this would prove nothing: the same prompt, eleven voices.
+    const same = await Promise.all(VOICES.map((voice) => generate(voice, prompt(3))))
+    expect(new Set(same.map(String)).size).toBe(new Set(VOICES).size)
+  })
+
+  it('gives every row the very bits it gets alone', async () => {
+    const { vocabSize } = runtime.spec
+    const blocks = (i: number) => [3 * i + 2, 3 * i, 3 * i + 1]
+    const wanted = (row: number) => [{ row, want: { score: 0 }, topLogprobs: null }]
+    // Everyone is a few tokens into its prompt; then odd ones decode a row while even ones compute a chunk.
+    const before: Span[] = VOICES.map((voice, i) => ({
+      tokens: prompt(i).slice(0, 2),
+      start: 0,
+      blockTable: blocks(i),
+      slot: slotOf(voice),
+      logits: [],
+    }))
+    const now: Span[] = VOICES.map((voice, i) => {
+      const tokens = prompt(i).slice(2, i % 2 ? 3 : 3 + (i % 4))
+      return { tokens, start: 2, blockTable: blocks(i), slot: slotOf(voice), logits: wanted(tokens.length - 1) }
+    })
+    await runtime.runner.submit({ spans: before })
+    await runtime.runner.submit({ spans: now })
+    const rows = new Float32Array((await gpu.readback(runtime.logits, 0, now.length * vocabSize * 4)).buffer)
+    for (const [i, span] of now.entries()) {
+      await runtime.runner.submit({ spans: [before[i]!] })
+      await runtime.runner.submit({ spans: [span] })
+      const alone = new Float32Array((await gpu.readback(runtime.logits, 0, vocabSize * 4)).buffer)
+      expect(rows.subarray(i * vocabSize, (i + 1) * vocabSize), `sequence ${i}, ${VOICES[i]}`).toEqual(alone)
+    }
+  })
+
+  it('is one write, one pass and one submit a step, and dispatches nothing for adapters a step does not use', async () => {
+    const span = (i: number, voice: string | null): Span => ({
+      tokens: [7],
+      start: 0,
+      blockTable: [i],
+      slot: slotOf(voice),
+      logits: [{ row: 0, want: { sample: GREEDY, position: 1, banned: [] }, topLogprobs: null }],
+    })
+    const cost = async (spans: Span[]) => {
+      await runtime.runner.submit({ spans })
+      const before = gpu.counters.snapshot()
+      await runtime.runner.submit({ spans })
+      return gpu.counters.since(before)
+    }
+    const base = await cost(VOICES.map((_, i) => span(i, null)))
+    const mixed = await cost(VOICES.map((voice, i) => span(i, voice)))
+    const attentionOnly = await cost([span(0, 'qv-r8'), span(1, null)])
+    const nothingElse = {
+      passes: 1,
+      submits: 1,
+      uploads: 1,
+      readbacks: 1,
+      buffersCreated: 0,
+      bindGroupsCreated: 0,
+      pipelinesCompiled: 0,
+    }
+    for (const counters of [base, mixed, attentionOnly]) expect(counters).toMatchObject(nothingElse)
+    const { numLayers } = runtime.spec
+    // Besides the layers: embedding, final norm, lm_head, sampler.
+    expect((base.dispatches - 4) / numLayers).toBe(9)
+    expect((mixed.dispatches - base.dispatches) / numLayers).toBe(8)
+    expect((attentionOnly.dispatches - base.dispatches) / numLayers).toBe(2)
+  })
+})
