@@ -1,15 +1,7 @@
-/** What the library asks of the host it runs on, and which host that is. */
-import type { DeviceWish } from '../gpu/capabilities.ts'
+/** Which host this code runs on, and what a path, an address or picked files mean there. */
 import { NoGpuError } from '../gpu/errors.ts'
-import type { Gpu } from '../gpu/gpu.ts'
 import { type Folder, filesFolder, memoryFolder, urlFolder } from '../weights/folder.ts'
-
-export interface Host {
-  /** @throws NoGpuError */
-  openGpu(wish: DeviceWish): Promise<Gpu>
-  /** The folder at a path of this host. */
-  folder(path: string): Folder
-}
+import type { Host } from './port.ts'
 
 /** Where a model or an adapter is: a path or an http(s) address, files somebody picked, or a folder of any other kind. */
 export type FolderSource = string | URL | Folder | readonly File[]

@@ -1,11 +1,11 @@
 /**
  * The rules that keep imports pointing one way, as a function from parsed files to sentences about what is wrong.
- * A folder may import itself and the folders before it in `ORDER`; `text` stands beside them, and the files in src
- * itself are the public entry, before which hosts and command line stand.
+ * A folder may import itself and the folders before it in `ORDER`; `text` stands beside them. The files in src itself
+ * are the public entry and stand with the hosts: the entry finds its host, and hosts hand out the entry.
  */
 import type { ImportOf, SourceModule } from './sourceModule.ts'
 
-const ORDER: readonly string[] = ['gpu', 'weights', 'model', 'lora', 'engine', 'api', 'src', 'hosts', 'cli']
+const ORDER: readonly string[] = ['gpu', 'weights', 'model', 'lora', 'engine', 'api', 'hosts', 'cli']
 /** Folders that may use the tokenizer and its like. */
 const USERS_OF_TEXT = new Set(['text', 'api', 'src', 'hosts', 'cli'])
 const SHADER_FOLDERS = new Set(['gpu', 'model', 'lora', 'engine'])
@@ -18,7 +18,7 @@ const HOST_FILES = /^src\/(hosts\/|cli\/|gpu\/open[.\w]*\.ts$)/
 const NEEDS_NO_GPU = /^src\/(engine\/scheduler[.\w]*\.ts$|api\/)/
 const IS_GPU = /^(src\/gpu\/|shaders\/)/
 
-/** The folder below src; `src` for a file that lies in src itself. */
+/** The folder below src that a file belongs to; `src` for a file that lies in src itself. */
 function folderOf(path: string): string {
   return /^src\/([^/]+)\//.exec(path)?.[1] ?? 'src'
 }
@@ -53,7 +53,8 @@ function importBreach(
 
 function mayImport(from: string, to: string): boolean {
   if (to === 'text') return USERS_OF_TEXT.has(from)
-  return ORDER.includes(to) && ORDER.indexOf(to) <= ORDER.indexOf(from)
+  const rank = (folder: string): number => ORDER.indexOf(folder === 'src' ? 'hosts' : folder)
+  return rank(to) >= 0 && rank(to) <= rank(from)
 }
 
 function packageBreach(path: string, target: string, packages: readonly string[]): string | null {

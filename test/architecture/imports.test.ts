@@ -22,7 +22,10 @@ describe('the import rules', () => {
       'src/model/c.ts': `export * from '../weights/d.ts'`,
       'src/weights/d.ts': `const lazy = () => import('../gpu/a.ts')`,
       'src/cli/main.ts': `import 'node:fs'\nimport { B } from '../index.ts'\nprocess.exit()`,
-      'src/index.ts': `export { B } from './model/b.ts'`,
+      'src/index.ts': `export { B } from './model/b.ts'\nconst host = () => import('./hosts/node/host.ts')`,
+      'src/lorikeet.ts': `import './text/t.ts'`,
+      'src/text/t.ts': '',
+      'src/hosts/node/host.ts': `import '../../lorikeet.ts'`,
     }
     expect(breachesOf(files)).toEqual([])
   })
@@ -68,6 +71,9 @@ describe('the import rules', () => {
     ])
     expect(breachesOf({ 'src/engine/e.ts': `import '../index.ts'`, 'src/index.ts': '' })).toEqual([
       'src/engine/e.ts imports src/index.ts: engine may not import src',
+    ])
+    expect(breachesOf({ 'src/index.ts': `import './cli/main.ts'`, 'src/cli/main.ts': '' })).toEqual([
+      'src/index.ts imports src/cli/main.ts: src may not import cli',
     ])
   })
 

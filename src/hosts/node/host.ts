@@ -1,6 +1,6 @@
 /** Node as a host: Dawn's GPU, and paths that are directories. */
 import { openGpu } from '../../gpu/open.node.ts'
-import type { Host } from '../host.ts'
+import type { Host } from '../port.ts'
 import { directoryFolder } from './files.ts'
 
 export const nodeHost: Host = { openGpu, folder: directoryFolder }
