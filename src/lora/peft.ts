@@ -10,6 +10,7 @@ import { type Folder, openIfPresent } from '../weights/folder.ts'
 import { readSafetensors, type TensorInfo } from '../weights/safetensors.ts'
 import type { RandomAccess } from '../weights/source.ts'
 import { readTensor } from '../weights/tensorData.ts'
+import { readTorch } from '../weights/torch.ts'
 import { digestModules } from './digest.ts'
 import { AdapterRefusedError, shown } from './errors.ts'
 import { firstNonFinite } from './finite.ts'
@@ -34,9 +35,15 @@ export interface PeftAdapter {
   readonly notes: readonly string[]
 }
 
+type ReadTensors = (source: RandomAccess, signal?: AbortSignal) => Promise<ReadonlyMap<string, TensorInfo>>
+
 export const WEIGHTS_FILE = 'adapter_model.safetensors'
-/** Where PEFT and vLLM look next, in their order. */
-const TORCH_FILES: readonly string[] = ['adapter_model.bin', 'adapter_model.pt']
+/** Where PEFT and vLLM look, in their order. */
+const WEIGHTS_FILES: readonly (readonly [file: string, read: ReadTensors])[] = [
+  [WEIGHTS_FILE, async (source, signal) => (await readSafetensors(source, signal)).tensors],
+  ['adapter_model.bin', readTorch],
+  ['adapter_model.pt', readTorch],
+]
 /** Real ones have a few kilobytes; one that names every module of a large model, some hundred. */
 const MAX_CONFIG_BYTES = 1024 * 1024
 
@@ -51,8 +58,8 @@ interface Plan {
 
 /**
  * Reads the adapter in `folder` for a base of this shape. Nothing stays open.
- * @throws AdapterRefusedError (status 400) when it cannot be computed exactly as PEFT computes it; SafetensorsError for a
- *   broken file; SourceError for one that cannot be read
+ * @throws AdapterRefusedError (status 400) when it cannot be computed exactly as PEFT computes it; SafetensorsError,
+ *   TorchFileError, PickleError or ZipError for a broken file; SourceError for one that cannot be read
  */
 export async function readPeftAdapter(
   folder: Folder,
@@ -61,9 +68,9 @@ export async function readPeftAdapter(
 ): Promise<PeftAdapter> {
   const { signal } = options
   const config = await readConfig(folder, signal)
-  const source = await openWeights(folder, signal)
+  const [source, readTensors] = await openWeights(folder, signal)
   try {
-    const { tensors } = await readSafetensors(source, signal)
+    const tensors = await readTensors(source, signal)
     if (tensors.size === 0) throw noTensors(folder)
     const notes = [...config.notes]
     const plans = planModules(spec, config, tensors, notes)
@@ -93,13 +100,10 @@ async function readConfig(folder: Folder, signal?: AbortSignal): Promise<PeftCon
   throw new AdapterRefusedError('adapter_config_missing', CONFIG_FILE, message)
 }
 
-async function openWeights(folder: Folder, signal?: AbortSignal): Promise<RandomAccess> {
-  const source = await openIfPresent(folder, WEIGHTS_FILE, signal)
-  if (source) return source
-  for (const file of TORCH_FILES) {
-    if (!(await folder.has(file, signal))) continue
-    const message = `${folder.name} has its weights in ${file}, which is not supported yet. Save the adapter as ${WEIGHTS_FILE} (PEFT's default).`
-    throw new AdapterRefusedError('adapter_unsupported', file, message)
+async function openWeights(folder: Folder, signal?: AbortSignal): Promise<readonly [RandomAccess, ReadTensors]> {
+  for (const [file, read] of WEIGHTS_FILES) {
+    const source = await openIfPresent(folder, file, signal)
+    if (source) return [source, read]
   }
   throw noTensors(folder)
 }

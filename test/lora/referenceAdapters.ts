@@ -1,4 +1,5 @@
 /** The reference adapters and the bases they belong to, as the tests of src/lora read them. */
+import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { directoryFolder } from '../../src/hosts/node/files.ts'
 import { readModelSpec } from '../../src/model/config.ts'
@@ -26,6 +27,11 @@ const index: { adapters: ReferenceAdapter[]; refused: RefusedAdapter[] } = JSON.
   readFileSync(reference('reference.json'), 'utf8'),
 )
 
+/** What Python's zipfile and pickle find in the files that torch.save wrote. */
+export const TORCH_FILES: Readonly<Record<string, Readonly<Record<string, ReferenceTensor>>>> = JSON.parse(
+  readFileSync(new URL('../fixtures/lora/torch_files.json', import.meta.url), 'utf8'),
+)
+
 /** The adapters that are PEFT folders. */
 export const PEFT_ADAPTERS: readonly (ReferenceAdapter & { readonly dir: string })[] = index.adapters.flatMap(
   (adapter) => (adapter.dir === undefined ? [] : [{ ...adapter, dir: adapter.dir }]),
@@ -49,9 +55,17 @@ export function readReferenceJson(path: string): any {
   return JSON.parse(readFileSync(reference(path), 'utf8'))
 }
 
-/** The header of a safetensors file and the bytes behind it, read without the code under test. */
-export function readReferenceTensors(path: string): Map<string, { dtype: string; shape: number[]; bytes: Buffer }> {
-  const file = readFileSync(reference(path))
+export interface ReferenceTensor {
+  readonly dtype: string
+  readonly shape: readonly number[]
+  readonly sha256: string
+}
+
+/** The tensors of an adapter's file by name, found without the code under test. */
+export function referenceTensors(dir: string): ReadonlyMap<string, ReferenceTensor> {
+  const torch = TORCH_FILES[`${dir}/adapter_model.bin`]
+  if (torch) return new Map(Object.entries(torch))
+  const file = readFileSync(reference(`${dir}/adapter_model.safetensors`))
   const end = 8 + Number(file.readBigUInt64LE(0))
   const header: Record<string, { dtype: string; shape: number[]; data_offsets: [number, number] }> = JSON.parse(
     file.subarray(8, end).toString(),
@@ -67,7 +81,11 @@ export function readReferenceTensors(path: string): Map<string, { dtype: string;
             shape,
             data_offsets: [from, to],
           },
-        ]) => [name, { dtype, shape, bytes: file.subarray(end + from, end + to) }],
+        ]) => [name, { dtype, shape, sha256: sha256(file.subarray(end + from, end + to)) }],
       ),
   )
+}
+
+export function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex')
 }
