@@ -22,7 +22,9 @@ export function Settings({ conversation }: PageProps): JSX.Element {
           </label>
         )}
         <label>
-          Temperature <output>{temperature.value.toFixed(1)}</output>
+          <span>
+            Temperature <output>{temperature.value.toFixed(1)}</output>
+          </span>
           <input
             type="range"
             min="0"
@@ -35,7 +37,9 @@ export function Settings({ conversation }: PageProps): JSX.Element {
           />
         </label>
         <label>
-          Longest answer <output>{longest} tokens</output>
+          <span>
+            Longest answer <output>{longest} tokens</output>
+          </span>
           <input
             type="range"
             min="16"
