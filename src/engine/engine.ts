@@ -32,11 +32,14 @@ export interface EngineStats {
   readonly waiting: number
   /** Share of the KV blocks in use, 0..1. */
   readonly kvCacheUsage: number
-  /** Since the start: steps, token rows computed, tokens generated, preemptions. */
+  /** Since the start: steps, token rows computed, preemptions. */
   readonly steps: number
   readonly rows: number
-  readonly generatedTokens: number
   readonly preemptions: number
+  /** Since the start: prompt tokens of admitted requests, those of them out of the prefix cache, tokens generated. */
+  readonly promptTokens: number
+  readonly cachedTokens: number
+  readonly generatedTokens: number
 }
 
 export class Engine implements GenerationEngine {
@@ -103,8 +106,10 @@ export class Engine implements GenerationEngine {
       kvCacheUsage: this.#scheduler.blocks.usage,
       steps: this.#numSteps,
       rows: this.#numRows,
-      generatedTokens: this.#numGenerated,
       preemptions: this.#scheduler.numPreemptions,
+      promptTokens: this.#scheduler.numPromptTokens,
+      cachedTokens: this.#scheduler.numCachedTokens,
+      generatedTokens: this.#numGenerated,
     }
   }
 
@@ -149,6 +154,7 @@ export class Engine implements GenerationEngine {
   }
 
   #settle(plan: Plan, { records }: StepResult): void {
+    this.#scheduler.confirm(plan)
     let next = 0
     for (const [index, { logits }] of plan.batch.spans.entries()) {
       const first = next

@@ -1,7 +1,6 @@
 /**
- * The free KV blocks in the order in which they were freed: the one that has been free longest is taken first, and any
- * of them can be taken out of the middle, each in constant time. A linked list in two typed arrays, so that nothing is
- * allocated per block.
+ * The free KV blocks in the order in which they will be reused. They come at either end and leave at the head or out of
+ * the middle, each in constant time: a linked list in two typed arrays, so that nothing is allocated per block.
  */
 import { invariant } from '../errors.ts'
 
@@ -33,11 +32,12 @@ export class FreeList {
 
   /** Adds an id at the tail. */
   push(id: number): void {
-    invariant(!this.has(id), `Block ${id} is freed twice`)
-    const tail = this.#previous[this.#anchor]!
-    this.#link(tail, id)
-    this.#link(id, this.#anchor)
-    this.#size++
+    this.#insert(this.#previous[this.#anchor]!, id, this.#anchor)
+  }
+
+  /** Adds an id at the head. */
+  unshift(id: number): void {
+    this.#insert(this.#anchor, id, this.#next[this.#anchor]!)
   }
 
   /** Takes the id at the head. */
@@ -54,6 +54,13 @@ export class FreeList {
     this.#link(this.#previous[id]!, this.#next[id]!)
     this.#link(id, id)
     this.#size--
+  }
+
+  #insert(before: number, id: number, after: number): void {
+    invariant(!this.has(id), `Block ${id} is freed twice`)
+    this.#link(before, id)
+    this.#link(id, after)
+    this.#size++
   }
 
   #link(from: number, to: number): void {

@@ -46,6 +46,8 @@ export type GenerationEvent =
 
 /** A running generation. Iterate once; a failure (device lost, engine closed) is thrown as a LorikeetError. */
 export interface Generation extends AsyncIterable<GenerationEvent> {
+  /** Prompt tokens that came out of the prefix cache; 0 while it waits. */
+  readonly cachedTokens?: number
   /** Ends it early (client gone, stop string seen): blocks are freed at the next step. Idempotent. */
   abort(): void
 }

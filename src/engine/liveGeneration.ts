@@ -46,12 +46,17 @@ export class LiveGeneration implements Generation {
     return this.#exit
   }
 
+  get cachedTokens(): number {
+    return this.sequence.numCached ?? 0
+  }
+
   get trace(): RequestTrace {
     const { request, numPrompt, numGenerated } = this.sequence
     return {
       id: request.id,
       adapter: request.adapter?.name ?? null,
       numPromptTokens: numPrompt,
+      numCachedTokens: this.cachedTokens,
       numGeneratedTokens: numGenerated,
       queuedAt: this.#queuedAt,
       admittedAt: this.#admittedAt,

@@ -19,6 +19,8 @@ export interface RequestTrace {
   /** Name of the adapter, or null for the base. */
   readonly adapter: string | null
   readonly numPromptTokens: number
+  /** Of these, the ones that came out of the prefix cache. */
+  readonly numCachedTokens: number
   readonly numGeneratedTokens: number
   readonly queuedAt: number
   readonly admittedAt: number | null

@@ -4,10 +4,12 @@
  * 1. Running sequences go first. Those that only wait for their next token get their one row before any prompt gets a
  *    chunk, so no stream stalls behind somebody's long prompt. When one needs a block and none is free, the newest
  *    running sequence is preempted: it loses its blocks, keeps its tokens, and computes them again when it is back.
- * 2. With the room that is left, waiting sequences are admitted in order of arrival. One whose adapter is still on its
- *    way to the GPU is passed over, but after `maxPassedOver` steps in which others were admitted before it, it stops
- *    the line: nobody behind it is admitted while anything runs, for what runs may hold the slot that it waits for.
- *    One that lacks blocks stops the line at once: those behind it would take what it waits for.
+ * 2. With the room that is left, waiting sequences are admitted in order of arrival. Two kinds are passed over: those
+ *    whose adapter is still on its way to the GPU, and those that begin with blocks which a running one is about to
+ *    complete, for a step later they need not compute them. After `maxPassedOver` steps in which others were admitted
+ *    before it, the latter is admitted as it is; the former stops the line: nobody behind it is admitted while anything
+ *    runs, for what runs may hold the slot that it waits for. One that lacks blocks stops the line at once: those behind
+ *    it would take what it waits for.
  *
  * A sequence owns the blocks of its whole prompt from admission on, so only decoding can run out of blocks, and the
  * oldest running sequence always gets on: whatever is queued ends.
@@ -17,6 +19,7 @@ import type { RunnerLimits } from './batch.ts'
 import { QueueFullError } from './errors.ts'
 import { KvBlocks } from './kvBlocks.ts'
 import { type Plan, PlanBuilder } from './plan.ts'
+import { PrefixCache } from './prefixCache.ts'
 import type { Sequence } from './sequence.ts'
 
 export interface SchedulerOptions {
@@ -24,10 +27,15 @@ export interface SchedulerOptions {
   readonly maxWaiting?: number
   /** Most steps in which a waiting sequence is passed over. Default 32. */
   readonly maxPassedOver?: number
+  /** Whether sequences that begin alike share blocks. Default true. */
+  readonly prefixCache?: boolean
+  /** Stands in the addresses of shared blocks. Default '', since one scheduler serves one model. */
+  readonly modelDigest?: string
 }
 
 export class Scheduler {
   readonly blocks: KvBlocks
+  readonly #prefixes: PrefixCache
   readonly #limits: RunnerLimits
   readonly #maxWaiting: number
   readonly #maxPassedOver: number
@@ -38,9 +46,13 @@ export class Scheduler {
   /** In order of admission: the newest is last. */
   readonly #running: Sequence[] = []
   #numPreemptions = 0
+  #numPromptTokens = 0
+  #numCachedTokens = 0
 
-  constructor(limits: RunnerLimits, { maxWaiting = 1024, maxPassedOver = 32 }: SchedulerOptions = {}) {
+  constructor(limits: RunnerLimits, options: SchedulerOptions = {}) {
+    const { maxWaiting = 1024, maxPassedOver = 32, prefixCache = true, modelDigest = '' } = options
     this.blocks = new KvBlocks(limits.numBlocks, limits.blockSize)
+    this.#prefixes = new PrefixCache(this.blocks, modelDigest, prefixCache)
     this.#limits = limits
     this.#maxWaiting = maxWaiting
     this.#maxPassedOver = maxPassedOver
@@ -65,6 +77,15 @@ export class Scheduler {
     return this.#numPreemptions
   }
 
+  /** Prompt tokens admitted since the start, and those of them that came out of the prefix cache. */
+  get numPromptTokens(): number {
+    return this.#numPromptTokens
+  }
+
+  get numCachedTokens(): number {
+    return this.#numCachedTokens
+  }
+
   /** Queues a sequence with something to compute. Throws QueueFullError. */
   add(sequence: Sequence): void {
     if (this.#waiting.length >= this.#maxWaiting) throw new QueueFullError(this.#maxWaiting)
@@ -83,6 +104,13 @@ export class Scheduler {
     this.#continueRunning(step)
     this.#admitWaiting(step)
     return step.build()
+  }
+
+  /** A planned step has run: what it computed can be shared from now on. Comes before any of its sequences is removed. */
+  confirm({ batch, sequences }: Plan): void {
+    for (const [index, { start, tokens }] of batch.spans.entries()) {
+      this.#prefixes.confirm(sequences[index]!, start + tokens.length)
+    }
   }
 
   /** Throws InvariantError if a block is leaked, owned twice, or owned by a sequence that does not run. */
@@ -130,34 +158,50 @@ export class Scheduler {
     const isIdle = this.#running.length === 0
     for (const sequence of [...this.#waiting]) {
       if (!step.hasRoom || this.#running.length >= this.#maxRunning) return
+      const mayPass = sequence.numPassedOver < this.#maxPassedOver
       if (!sequence.isResident) {
-        if (sequence.numPassedOver >= this.#maxPassedOver && !isIdle) return
+        if (!mayPass && !isIdle) return
         passedOver.push(sequence)
         continue
       }
-      if (!this.#canAdmit(sequence)) return
-      this.#admit(sequence)
+      const prefix = this.#prefixes.find(sequence)
+      if (mayPass && this.#prefixes.isComing(sequence, prefix.length, this.#running)) {
+        passedOver.push(sequence)
+        continue
+      }
+      if (!this.#canAdmit(sequence, prefix)) return
+      this.#admit(sequence, prefix)
       step.add(sequence)
       for (const earlier of passedOver.splice(0)) earlier.numPassedOver++
     }
   }
 
   /** Beside others it must leave one block for each of them and itself, or the next few tokens would cost a preemption. */
-  #canAdmit(sequence: Sequence): boolean {
+  #canAdmit(sequence: Sequence, prefix: readonly number[]): boolean {
     const numSpare = this.#running.length === 0 ? 0 : this.#running.length + 1
-    return this.blocks.canAllocate(this.blocks.blocksFor(sequence.numWanted) + numSpare)
+    const numNew = this.blocks.blocksFor(sequence.numWanted) - prefix.length
+    return this.blocks.canAllocate(numNew + this.blocks.countFree(prefix) + numSpare)
   }
 
-  #admit(sequence: Sequence): void {
+  #admit(sequence: Sequence, prefix: readonly number[]): void {
     drop(this.#waiting, sequence)
-    sequence.blocks.push(...this.blocks.allocate(this.blocks.blocksFor(sequence.numWanted)))
+    this.blocks.share(prefix)
+    const numNew = this.blocks.blocksFor(sequence.numWanted) - prefix.length
+    sequence.blocks.push(...prefix, ...this.blocks.allocate(numNew))
+    sequence.numComputed = prefix.length * this.blocks.blockSize
+    sequence.numConfirmed = sequence.numComputed
     sequence.numPassedOver = 0
     this.#running.push(sequence)
+    if (sequence.numCached !== null) return // back from a preemption
+    sequence.numCached = sequence.numComputed
+    this.#numPromptTokens += sequence.numPrompt
+    this.#numCachedTokens += sequence.numCached
   }
 
   #release(sequence: Sequence): void {
     this.blocks.free(sequence.blocks.splice(0))
     sequence.numComputed = 0
+    sequence.numConfirmed = 0
   }
 }
 

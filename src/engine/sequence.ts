@@ -27,6 +27,10 @@ export class Sequence {
   readonly blocks: number[] = []
   /** Tokens whose keys and values are in the cache once every step planned so far has run. Moved by the scheduler. */
   numComputed = 0
+  /** Of these, the tokens whose step has run. Moved by the scheduler. */
+  numConfirmed = 0
+  /** Tokens that it took over from the prefix cache when it was first admitted; null before. */
+  numCached: number | null = null
   /** Steps in which a later arrival was admitted before it. Counted by the scheduler. */
   numPassedOver = 0
   /** Filled from the front, if prompt logprobs were asked for. */

@@ -5,13 +5,16 @@ import { KvBlocks } from '../../src/engine/kvBlocks.ts'
 import { InvariantError } from '../../src/errors.ts'
 
 describe('FreeList', () => {
-  it('gives what has been free longest', () => {
+  it('gives first what was there first, or what came in front', () => {
     const free = new FreeList(3)
     expect([free.shift(), free.shift()]).toEqual([0, 1])
     free.push(1)
     free.push(0)
     expect([free.shift(), free.shift(), free.shift()]).toEqual([2, 1, 0])
     expect(free.size).toBe(0)
+    free.push(1)
+    free.unshift(2)
+    expect(free.shift()).toBe(2)
   })
 
   it('refuses to give what it lacks or to take what it has', () => {
@@ -23,7 +26,7 @@ describe('FreeList', () => {
   })
 
   it('does what an array does', () => {
-    const operation = fc.record({ kind: fc.constantFrom('shift', 'push', 'remove'), id: fc.nat(6) })
+    const operation = fc.record({ kind: fc.constantFrom('shift', 'push', 'unshift', 'remove'), id: fc.nat(6) })
     fc.assert(
       fc.property(fc.array(operation, { maxLength: 60 }), (operations) => {
         const free = new FreeList(7)
@@ -33,6 +36,10 @@ describe('FreeList', () => {
           if (kind === 'push' && !model.includes(id)) {
             free.push(id)
             model.push(id)
+          }
+          if (kind === 'unshift' && !model.includes(id)) {
+            free.unshift(id)
+            model.unshift(id)
           }
           if (kind === 'remove' && model.includes(id)) {
             free.remove(id)
@@ -60,11 +67,47 @@ describe('KvBlocks', () => {
     blocks.checkIntegrity([table])
   })
 
-  it('reuses the end of a sequence before its beginning', () => {
-    const blocks = new KvBlocks(3, 16)
+  it('reuses first what nobody can find, then the end of what has been free longest', () => {
+    const blocks = new KvBlocks(5, 16)
     const table = blocks.allocate(3)
+    table.forEach((block, i) => {
+      blocks.enter(block, `address ${i}`)
+    })
+    const unknown = blocks.allocate(2)
     blocks.free(table)
-    expect(blocks.allocate(3)).toEqual(table.toReversed())
+    blocks.free(unknown)
+    expect(blocks.allocate(5)).toEqual([...unknown, ...table.toReversed()])
+  })
+
+  it('finds a block by its address, owned or free, until it is taken for something else', () => {
+    const blocks = new KvBlocks(2, 16)
+    const [block] = blocks.allocate(1) as [number]
+    expect(blocks.find('here')).toBeNull()
+    blocks.enter(block, 'here')
+    expect(blocks.find('here')).toBe(block)
+    blocks.free([block])
+    expect(blocks.find('here')).toBe(block)
+
+    blocks.share([block])
+    blocks.share([block])
+    blocks.checkIntegrity([[block], [block]])
+    expect(blocks.numFree).toBe(1)
+    blocks.free([block])
+    expect(blocks.numFree).toBe(1)
+    blocks.free([block])
+    expect(blocks.numFree).toBe(2)
+
+    blocks.checkIntegrity([blocks.allocate(2)])
+    expect(blocks.find('here')).toBeNull()
+  })
+
+  it('keeps the first of two blocks with the same content', () => {
+    const blocks = new KvBlocks(2, 16)
+    const [one, other] = blocks.allocate(2) as [number, number]
+    blocks.enter(one, 'here')
+    blocks.enter(other, 'here')
+    expect(blocks.find('here')).toBe(one)
+    blocks.checkIntegrity([[one, other]])
   })
 
   it('refuses to give more than there is, and to take back what nobody owns', () => {

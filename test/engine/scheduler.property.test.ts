@@ -9,7 +9,11 @@ import { SchedulerDriver } from '../support/scheduling.ts'
 
 const MAX_PASSED_OVER = 3
 
-const load = fc.record({ limits, arrivals: fc.array(arrival, { minLength: 1, maxLength: 30, size: 'max' }) })
+const load = fc.record({
+  limits,
+  prefixCache: fc.boolean(),
+  arrivals: fc.array(arrival, { minLength: 1, maxLength: 30, size: 'max' }),
+})
 
 /** A scheduler under load, with what each step must keep to. FakeRunner watches budgets, blocks and positions. */
 class Load {
@@ -20,8 +24,15 @@ class Load {
   readonly #overtaken = new Map<Sequence, number>()
   numSteps = 0
 
-  constructor(scenario: { limits: SchedulerDriver['runner']['limits']; arrivals: readonly Arrival[] }) {
-    this.driver = new SchedulerDriver({ limits: scenario.limits }, { maxPassedOver: MAX_PASSED_OVER })
+  constructor(scenario: {
+    limits: SchedulerDriver['runner']['limits']
+    arrivals: readonly Arrival[]
+    prefixCache: boolean
+  }) {
+    this.driver = new SchedulerDriver(
+      { limits: scenario.limits },
+      { maxPassedOver: MAX_PASSED_OVER, prefixCache: scenario.prefixCache },
+    )
     this.#queue = scenario.arrivals.map((one) => fitting(one, this.driver.scheduler.contextLength))
   }
 
@@ -118,6 +129,7 @@ describe('a scheduler under random load', () => {
   it('answers everyone as if alone, within its budgets, in a fair order, and leaks no block', () => {
     let numSteps = 0
     let numPreemptions = 0
+    let numCached = 0
     fc.assert(
       fc.property(load, (scenario) => {
         const run = new Load(scenario)
@@ -125,11 +137,14 @@ describe('a scheduler under random load', () => {
         run.checkAnswers()
         numSteps += run.numSteps
         numPreemptions += run.driver.scheduler.numPreemptions
+        numCached += run.driver.scheduler.numCachedTokens
+        if (!scenario.prefixCache) expect(run.driver.scheduler.numCachedTokens).toBe(0)
       }),
       { seed: 20, numRuns: 600 },
     )
     // A load that never runs short would prove nothing.
     expect(numSteps).toBeGreaterThan(20_000)
+    expect(numCached).toBeGreaterThan(1500)
     expect(numPreemptions).toBeGreaterThan(200)
   })
 })

@@ -17,7 +17,7 @@ describe('the token budget', () => {
 
   it('gives decoding sequences their row first, then prompts in order of admission', () => {
     const driver = new SchedulerDriver({ limits: { maxRows: 10 } })
-    driver.add({ id: 'old', prompt: prompt(4), maxTokens: 9 })
+    driver.add({ id: 'old', prompt: prompt(4, 9), maxTokens: 9 })
     driver.step()
     driver.add({ id: 'long', prompt: prompt(15), maxTokens: 9 })
     driver.add({ id: 'short', prompt: prompt(3), maxTokens: 9 })
@@ -70,8 +70,8 @@ describe('blocks', () => {
     const driver = new SchedulerDriver({ limits: { blockSize: 4, numBlocks: 8, maxRows: 32 } })
     const [first, big, small] = [
       driver.add({ prompt: prompt(12), maxTokens: 4 }),
-      driver.add({ prompt: prompt(24), maxTokens: 1 }),
-      driver.add({ prompt: prompt(2), maxTokens: 1 }),
+      driver.add({ prompt: prompt(24, 7), maxTokens: 1 }),
+      driver.add({ prompt: prompt(2, 5), maxTokens: 1 }),
     ]
     driver.step()
     expect([first, big, small].map(({ isRunning }) => isRunning)).toEqual([true, false, false])

@@ -54,7 +54,11 @@ const token = fc.nat(VOCAB_SIZE - 1)
 
 /** Prompts of one family begin with the same tokens. */
 const prompt = fc
-  .record({ family: fc.nat(2), shared: fc.nat(20), own: fc.array(token, { minLength: 1, maxLength: 12 }) })
+  .record({
+    family: fc.nat(1),
+    shared: fc.noBias(fc.nat(24)),
+    own: fc.array(token, { minLength: 1, maxLength: 8 }),
+  })
   .map(({ family, shared, own }) => [
     ...Array.from({ length: shared }, (_, i) => (i * (family + 2)) % VOCAB_SIZE),
     ...own,
@@ -62,7 +66,7 @@ const prompt = fc
 
 export const arrival: fc.Arbitrary<Arrival> = fc.record({
   at: fc.nat(40),
-  adapter: fc.option(fc.nat(3), { freq: 3 }),
+  adapter: fc.option(fc.nat(2), { freq: 2 }),
   adapterAfter: fc.oneof(fc.constant(0), fc.nat(30)),
   abortAfter: fc.option(fc.nat(40), { freq: 2 }),
   request: fc.record({

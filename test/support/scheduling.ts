@@ -40,6 +40,7 @@ export class SchedulerDriver {
   }
 
   #settle(plan: Plan, { records }: StepResult): void {
+    this.scheduler.confirm(plan)
     let next = 0
     for (const [i, { logits }] of plan.batch.spans.entries()) {
       const sequence = plan.sequences[i]!
