@@ -5,7 +5,7 @@ import { collect, countTokens, generatedIds, stopReason } from './collect.ts'
 import { InvalidRequestError } from './errors.ts'
 import { type AnswerHead, answerHead, type Exchange, usageOf } from './exchange.ts'
 import { chatLogprobs, promptLogprobsJson, type TokenNames, tokenNames } from './logprobs.ts'
-import { fitPrompt, makePlan, type Plan } from './plan.ts'
+import { checkTextLength, type FitWishes, fitPrompt, makePlan, type Plan } from './plan.ts'
 import type { ChatChunkChoice, ChatCompletion, ChatCompletionChunk } from './responses.ts'
 import { type Run, startRun } from './run.ts'
 import type { Service } from './service.ts'
@@ -26,12 +26,15 @@ export async function startChat(exchange: Exchange, params: ChatParams): Promise
   const maxTokens = params.max_completion_tokens ?? params.max_tokens ?? null
   if (maxTokens === 0) throw new InvalidRequestError('max_tokens must be at least 1, got 0.', 'max_tokens')
   const plan = makePlan(service, params, { ...logprobWishes(params), logprobsParam: 'top_logprobs', maxTokens })
-  const tokens = fitPrompt(service, renderChat(service, params), {
+  const wishes: FitWishes = {
     param: 'messages',
     maxTokens,
     truncate: params.truncate_prompt_tokens ?? null,
     side: params.truncation_side ?? 'left',
-  })
+  }
+  const text = renderChat(service, params)
+  checkTextLength(service, text, wishes)
+  const tokens = fitPrompt(service, encodeChat(service, params, text), wishes)
   const limit = service.engine.limits.maxModelLen - tokens.length
   const prompt = { tokens, maxTokens: Math.min(maxTokens ?? service.defaults.maxNewTokens ?? limit, limit) }
   const run = await startRun(exchange, plan, [prompt])
@@ -50,20 +53,25 @@ export async function startChat(exchange: Exchange, params: ChatParams): Promise
   return { whole: () => whole(chat), chunks: () => chunks(chat), abort: () => run.abort() }
 }
 
-/** Token ids of a conversation. @throws what the template refuses. */
-export function renderChat(
-  service: Service,
-  params: Pick<ChatParams, 'messages' | 'add_generation_prompt' | 'chat_template_kwargs' | 'add_special_tokens'>,
-): readonly number[] {
-  const { template, tokenizer } = service
+type Conversation = Pick<
+  ChatParams,
+  'messages' | 'add_generation_prompt' | 'chat_template_kwargs' | 'add_special_tokens'
+>
+
+/** A conversation as the model reads it. @throws NoChatTemplateError, and what the template refuses */
+export function renderChat({ template, tokenizer }: Service, params: Conversation): string {
   if (template === null) throw new NoChatTemplateError()
-  const text = template.render({
+  return template.render({
     messages: params.messages,
     addGenerationPrompt: params.add_generation_prompt ?? true,
     bosToken: tokenizer.bosToken,
     eosToken: tokenizer.eosToken,
     variables: params.chat_template_kwargs ?? {},
   })
+}
+
+/** Token ids of a rendered conversation. */
+export function encodeChat({ tokenizer }: Service, params: Conversation, text: string): readonly number[] {
   // The template writes the special tokens itself.
   return tokenizer.encode(text, { addSpecialTokens: params.add_special_tokens ?? false })
 }

@@ -5,7 +5,15 @@ import { type CompletionParams, type PromptInput, readPrompts } from './completi
 import { InvalidRequestError } from './errors.ts'
 import { type AnswerHead, answerHead, type Exchange, usageOf } from './exchange.ts'
 import { completionLogprobs, countCharacters, promptLogprobsJson, type TokenNames, tokenNames } from './logprobs.ts'
-import { checkVocabulary, fitPrompt, MAX_GENERATIONS, makePlan, type Plan } from './plan.ts'
+import {
+  checkTextLength,
+  checkVocabulary,
+  type FitWishes,
+  fitPrompt,
+  MAX_GENERATIONS,
+  makePlan,
+  type Plan,
+} from './plan.ts'
 import type { Completion, CompletionChoice, CompletionLogprobs } from './responses.ts'
 import { type Run, startRun } from './run.ts'
 import type { Service } from './service.ts'
@@ -70,17 +78,19 @@ export async function startCompletion(exchange: Exchange, params: CompletionPara
 }
 
 function promptTokens(service: Service, params: CompletionParams, input: PromptInput, path: string): readonly number[] {
-  if (typeof input !== 'string') checkVocabulary(service, input, path)
-  const tokens =
-    typeof input === 'string'
-      ? service.tokenizer.encode(input, { addSpecialTokens: params.add_special_tokens ?? true })
-      : input
-  return fitPrompt(service, tokens, {
+  const wishes: FitWishes = {
     param: 'prompt',
     maxTokens: params.max_tokens ?? null,
     truncate: params.truncate_prompt_tokens ?? null,
     side: params.truncation_side ?? 'left',
-  })
+  }
+  if (typeof input !== 'string') {
+    checkVocabulary(service, input, path)
+    return fitPrompt(service, input, wishes)
+  }
+  checkTextLength(service, input, wishes)
+  const tokens = service.tokenizer.encode(input, { addSpecialTokens: params.add_special_tokens ?? true })
+  return fitPrompt(service, tokens, wishes)
 }
 
 interface EchoedPrompt {

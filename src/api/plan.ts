@@ -134,6 +134,24 @@ export interface FitWishes {
 }
 
 /**
+ * Refuses a text that cannot fit whatever its tokens are, before time is spent on finding them: a short request would
+ * otherwise hold up everybody else's tokens. @throws InvalidRequestError
+ */
+export function checkTextLength(service: Service, text: string, wishes: FitWishes): void {
+  if (wishes.truncate !== null) return
+  const { maxModelLen } = service.engine.limits
+  const numOutputTokens = wishes.maxTokens ?? 0
+  const most = (maxModelLen - numOutputTokens) * service.tokenizer.maxTokenLength
+  if (text.length <= most) return
+  throw new InvalidRequestError(
+    `You passed ${text.length} input characters and requested ${numOutputTokens} output tokens. However, the model's ` +
+      `context length is only ${maxModelLen} tokens, resulting in a maximum input length of ` +
+      `${maxModelLen - numOutputTokens} tokens (at most ${most} characters). Please reduce the length of the input prompt.`,
+    wishes.param,
+  )
+}
+
+/**
  * A prompt that leaves room for its answer, truncated only if that was asked for.
  * @throws ContextLengthError, InvalidRequestError
  */

@@ -1,6 +1,6 @@
 /** `POST /tokenize` and `POST /detokenize`, with vLLM's bodies. */
 import { nullish, object, string } from 'valibot'
-import { renderChat } from './chatCompletions.ts'
+import { encodeChat, renderChat } from './chatCompletions.ts'
 import { type ChatParams, chatPromptFields } from './chatParams.ts'
 import { InvalidRequestError } from './errors.ts'
 import { flag, type Nullish, tokenIds } from './generationFields.ts'
@@ -44,7 +44,7 @@ export function tokenize(service: Service, params: TokenizeParams): TokenizeResp
     throw new InvalidRequestError('Send either `prompt` or `messages`, not both.', 'messages')
   }
   const tokens = messages
-    ? renderChat(service, { ...params, messages })
+    ? encodeChat(service, { ...params, messages }, renderChat(service, { ...params, messages }))
     : service.tokenizer.encode(required(prompt), { addSpecialTokens: params.add_special_tokens ?? true })
   return {
     count: tokens.length,

@@ -1,4 +1,4 @@
-/** How far loading is: a line that rewrites itself on a terminal, else a line every tenth. */
+/** How far loading is: a line that rewrites itself on a terminal, else a line every tenth of what takes a while. */
 export interface ProgressOptions {
   readonly isTerminal: boolean
   readonly write: (text: string) => void
@@ -11,6 +11,8 @@ export interface Progress {
 }
 
 const BAR_WIDTH = 30
+/** Less than this is there before anybody wonders. */
+const QUIET_BYTES = 64 * 2 ** 20
 
 export function createProgress(what: string, { isTerminal, write }: ProgressOptions): Progress {
   let shownTenths = 0
@@ -25,7 +27,7 @@ export function createProgress(what: string, { isTerminal, write }: ProgressOpti
         return
       }
       const tenths = Math.floor(part * 10)
-      if (tenths <= shownTenths) return
+      if (tenths <= shownTenths || total < QUIET_BYTES) return
       shownTenths = tenths
       write(`${what}: ${tenths * 10} % of ${mib(total)}\n`)
     },

@@ -16,6 +16,8 @@ const LONE_SURROGATE = /\p{Surrogate}/gu
 export class Tokenizer implements TokenTable {
   /** Highest id plus one, added tokens included. A model's embedding may have more rows than this. */
   readonly vocabSize: number
+  /** Characters of the longest token: a text makes at least its own length over this many tokens. */
+  readonly maxTokenLength: number
   /** Ids left out by `skipSpecialTokens`. */
   readonly specialIds: ReadonlySet<number>
   /** As a chat template wants it; null if the model names none. */
@@ -45,7 +47,9 @@ export class Tokenizer implements TokenTable {
     this.specialIds = new Set(spec.added.filter((token) => token.special).map((token) => token.id))
     this.bosToken = spec.bosToken
     this.eosToken = spec.eosToken
-    this.vocabSize = encoder.model?.vocab.length ?? 0
+    const vocab: readonly (string | undefined)[] = encoder.model?.vocab ?? []
+    this.vocabSize = vocab.length
+    this.maxTokenLength = vocab.reduce((longest, token) => Math.max(longest, token?.length ?? 0), 1)
   }
 
   get bosTokenId(): number | null {

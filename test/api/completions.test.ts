@@ -1,5 +1,5 @@
 /** The completions endpoint: prompts in four shapes, echo, log probabilities, scoring, streams. */
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import type { Completion } from '../../src/api/responses.ts'
 import { QueueFullError } from '../../src/engine/errors.ts'
 import { fakeLogprobs } from './support/fakeEngine.ts'
@@ -256,6 +256,22 @@ describe('bad completions', () => {
       message,
     })
     expect(house.engine.generations).toEqual([])
+  })
+
+  it('that are far too long are refused before they are tokenized', async () => {
+    const house = fakeHouse()
+    const prompt = ' '.repeat(5_000_000)
+    const encode = vi.spyOn(house.tokenizer, 'encode')
+    const expected = { status: 400, message: expect.stringContaining('You passed 5000000 input characters') }
+    expect(await errorOf(await house.post(PATH, { prompt }))).toMatchObject({ ...expected, param: 'prompt' })
+    const messages = [{ role: 'user', content: 'x'.repeat(5_000_000) }]
+    expect(await errorOf(await house.post('/v1/chat/completions', { messages }))).toMatchObject({
+      status: 400,
+      param: 'messages',
+      message: expect.stringMatching(/^You passed 50\d+ input characters/),
+    })
+    expect(encode).not.toHaveBeenCalled()
+    encode.mockRestore()
   })
 
   it('start nothing when the queue is full in the middle', async () => {

@@ -233,9 +233,16 @@ describe('progress', () => {
     expect(written.join('')).toMatch(/^\rloading \[########\.+\] 25 % of 4\.0 MiB\n$/)
     written.length = 0
     const file = createProgress('loading', { isTerminal: false, write: (text) => written.push(text) })
-    for (let done = 0; done <= 100; done++) file.update(done, 100)
+    for (let done = 0; done <= 100; done++) file.update(done * 2 ** 20, 100 * 2 ** 20)
     file.end()
     expect(written).toHaveLength(10)
-    expect(written.at(-1)).toBe('loading: 100 % of 0.0 MiB\n')
+    expect(written.at(-1)).toBe('loading: 100 % of 100.0 MiB\n')
+  })
+
+  it('says nothing about what takes no time', () => {
+    const file = createProgress('loading', { isTerminal: false, write: (text) => expect.unreachable(text) })
+    file.update(50, 100)
+    file.update(100, 100)
+    file.end()
   })
 })
