@@ -58,7 +58,7 @@ export function checkTokenizerFiles(files: TokenizerFiles): TokenizerSpec {
   if (!isJson(json)) throw new TokenizerError(TOKENIZER, null, 'must be a JSON object')
   const model = json.model
   if (!isJson(model)) throw new TokenizerError(TOKENIZER, 'model', 'must be an object')
-  const vocab = checkModel(model)
+  const trainedId = checkModel(model)
   const config = optionalObject(files.tokenizerConfig, CONFIG)
   const specials = optionalObject(files.specialTokensMap, SPECIALS)
   const named = (key: string): string | null =>
@@ -70,7 +70,7 @@ export function checkTokenizerFiles(files: TokenizerFiles): TokenizerSpec {
     if (!added.has(token.content)) added.set(token.content, token)
   }
   for (const content of NAMED.map(named)) {
-    const id = content === null ? undefined : vocab.get(content)
+    const id = content === null ? undefined : trainedId(content)
     if (content !== null && id !== undefined && !added.has(content)) added.set(content, specialToken(id, content))
   }
   return {
@@ -86,8 +86,11 @@ export function checkTokenizerFiles(files: TokenizerFiles): TokenizerSpec {
   }
 }
 
-/** Checks model.type, model.vocab and model.merges; returns the vocabulary as token -> id. */
-function checkModel(model: Json): ReadonlyMap<string, number> {
+/** The id of a token of the trained vocabulary. */
+type Lookup = (token: string) => number | undefined
+
+/** Checks model.type, model.vocab and model.merges. Vocabularies are large: each entry is looked at once, nothing is copied. */
+function checkModel(model: Json): Lookup {
   const kind = model.type ?? (Array.isArray(model.vocab) ? 'Unigram' : 'merges' in model ? 'BPE' : undefined)
   if (kind !== 'BPE' && kind !== 'Unigram') {
     throw new TokenizerError(TOKENIZER, 'model.type', `is ${show(kind)}; lorikeet reads BPE and Unigram tokenizers`)
@@ -106,35 +109,54 @@ function checkModel(model: Json): ReadonlyMap<string, number> {
   return kind === 'BPE' ? checkBpe(model) : checkUnigram(model)
 }
 
-function checkBpe(model: Json): ReadonlyMap<string, number> {
-  if (!isJson(model.vocab)) throw new TokenizerError(TOKENIZER, 'model.vocab', 'must be an object of token to id')
-  const vocab = new Map<string, number>()
-  const owner = new Map<number, string>()
-  for (const [token, id] of Object.entries(model.vocab)) {
-    const field = `model.vocab[${show(token)}]`
-    if (!isId(id)) throw new TokenizerError(TOKENIZER, field, `is ${show(id)}; an id is an integer from 0 to ${MAX_ID}`)
-    const other = owner.get(id)
-    if (other !== undefined) throw new TokenizerError(TOKENIZER, field, `has id ${id}, which ${show(other)} has too`)
-    owner.set(id, token)
-    vocab.set(token, id)
+function checkBpe(model: Json): Lookup {
+  const { vocab, merges, unk_token } = model
+  if (!isJson(vocab)) throw new TokenizerError(TOKENIZER, 'model.vocab', 'must be an object of token to id')
+  const owner: string[] = []
+  for (const token of Object.keys(vocab)) {
+    const id = vocab[token]
+    if (!isId(id)) {
+      throw new TokenizerError(TOKENIZER, vocabField(token), `is ${show(id)}; an id is an integer from 0 to ${MAX_ID}`)
+    }
+    const other = owner[id]
+    if (other !== undefined) {
+      throw new TokenizerError(TOKENIZER, vocabField(token), `has id ${id}, which ${show(other)} has too`)
+    }
+    owner[id] = token
   }
-  const { merges } = model
   if (!Array.isArray(merges)) throw new TokenizerError(TOKENIZER, 'model.merges', 'must be an array')
-  const pairs = Array.isArray(merges[0])
-  for (const [i, merge] of merges.entries()) {
-    const right = pairs
-      ? Array.isArray(merge) && merge.length === 2 && merge.every((part) => typeof part === 'string')
-      : typeof merge === 'string' && merge.split(' ').length === 2
-    if (!right) throw new TokenizerError(TOKENIZER, `model.merges[${i}]`, `is ${show(merge)}, not a pair of tokens`)
+  const isMerge = Array.isArray(merges[0]) ? isPair : isSpaced
+  const wrong = merges.findIndex((merge) => !isMerge(merge))
+  if (wrong !== -1) {
+    throw new TokenizerError(TOKENIZER, `model.merges[${wrong}]`, `is ${show(merges[wrong])}, not a pair of tokens`)
   }
-  const unknown = model.unk_token
-  if (unknown !== null && unknown !== undefined && !(typeof unknown === 'string' && vocab.has(unknown))) {
-    throw new TokenizerError(TOKENIZER, 'model.unk_token', `is ${show(unknown)}, which is not in the vocabulary`)
+  const lookup: Lookup = (token) => (Object.hasOwn(vocab, token) ? (vocab[token] as number) : undefined)
+  if (
+    unk_token !== null &&
+    unk_token !== undefined &&
+    !(typeof unk_token === 'string' && lookup(unk_token) !== undefined)
+  ) {
+    throw new TokenizerError(TOKENIZER, 'model.unk_token', `is ${show(unk_token)}, which is not in the vocabulary`)
   }
-  return vocab
+  return lookup
 }
 
-function checkUnigram(model: Json): ReadonlyMap<string, number> {
+function isPair(merge: unknown): boolean {
+  return Array.isArray(merge) && merge.length === 2 && typeof merge[0] === 'string' && typeof merge[1] === 'string'
+}
+
+/** The older way of writing a pair: one text with one space in it. */
+function isSpaced(merge: unknown): boolean {
+  if (typeof merge !== 'string') return false
+  const at = merge.indexOf(' ')
+  return at !== -1 && merge.indexOf(' ', at + 1) === -1
+}
+
+function vocabField(token: string): string {
+  return `model.vocab[${show(token)}]`
+}
+
+function checkUnigram(model: Json): Lookup {
   const { vocab, unk_id } = model
   if (!Array.isArray(vocab) || vocab.length === 0) {
     throw new TokenizerError(TOKENIZER, 'model.vocab', 'must be a non-empty array of [token, score]')
@@ -147,7 +169,10 @@ function checkUnigram(model: Json): ReadonlyMap<string, number> {
   if (!isId(unk_id) || unk_id >= vocab.length) {
     throw new TokenizerError(TOKENIZER, 'model.unk_id', `is ${show(unk_id)}, which is not in the vocabulary`)
   }
-  return new Map(vocab.map((entry, i) => [entry[0] as string, i]))
+  return (token) => {
+    const id = vocab.findIndex((entry) => entry[0] === token)
+    return id === -1 ? undefined : id
+  }
 }
 
 function checkAdded(value: unknown): AddedToken[] {
