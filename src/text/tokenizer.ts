@@ -26,8 +26,6 @@ export class Tokenizer implements TokenTable {
   readonly #encoder: Encoder
   readonly #decoder: Decoder
   readonly #byteFallback: boolean
-  /** UTF-16 units of the longest token as the vocabulary writes it; a byte-level one has a unit per byte. */
-  readonly #longestToken: number
   readonly #bytes = new Map<number, Uint8Array>()
 
   /** Takes the parsed files of a model folder. Throws TokenizerError naming the file and the field. */
@@ -82,14 +80,6 @@ export class Tokenizer implements TokenTable {
       throw new TokenizerError('tokenizer.json', 'model.vocab', `has no token ${JSON.stringify(tokens[at])}`)
     }
     return whole
-  }
-
-  /**
-   * A number of tokens that a text this long surely has, found without encoding it: what cannot fit a context can be
-   * refused before it costs seconds. Far below the true count (normalisation may join up to four units into one).
-   */
-  leastTokens(text: string): number {
-    return Math.floor(text.length / (4 * this.#longestToken))
   }
 
   /** Text of `ids`; ids that stand for no token are left out. `skipSpecialTokens` defaults to false. */

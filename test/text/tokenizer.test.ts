@@ -54,14 +54,6 @@ describe.each(['llama3', 'smollm', 'llama2'])('%s', (kind) => {
   })
 })
 
-describe('leastTokens', () => {
-  it.each(KINDS)('%s: is never more than there are, and finds out what is far too long', (kind) => {
-    const tokenizer = referenceTokenizer(kind)
-    for (const { text, ids } of goldens(kind)) expect(tokenizer.leastTokens(text)).toBeLessThanOrEqual(ids.length)
-    expect(tokenizer.leastTokens('x'.repeat(8_000_000))).toBeGreaterThan(10_000)
-  })
-})
-
 describe('decode', () => {
   const tokenizer = referenceTokenizer('llama3')
 
