@@ -100,6 +100,14 @@ interface EchoedPrompt {
   readonly maxTokens: number
 }
 
+/** Special tokens that the tokenizer put in front of the text, where an echo does not show them. */
+function countHidden({ tokenizer }: Service, { tokens, text }: EchoedPrompt): number {
+  const first = tokens.findIndex(
+    (token) => !tokenizer.isSpecial(token) || text.startsWith(tokenizer.tokenText(token).text),
+  )
+  return first === -1 ? tokens.length : first
+}
+
 interface CompletionState {
   readonly service: Service
   readonly params: CompletionParams
@@ -138,15 +146,16 @@ async function whole(state: CompletionState): Promise<Completion> {
 }
 
 function choiceLogprobs(
-  { params, names }: CompletionState,
+  state: CompletionState,
   prompt: EchoedPrompt,
   promptLogprobs: PromptLogprobs | null,
   tokens: readonly TokenRecord[],
 ): CompletionLogprobs | null {
+  const { params, names } = state
   if ((params.logprobs ?? null) === null) return null
   const answer = completionLogprobs(tokens, names, countCharacters(prompt.text))
   if (!params.echo || promptLogprobs === null) return answer
-  const echoed = completionLogprobs(promptRecords(prompt, promptLogprobs), names, 0)
+  const echoed = echoedLogprobs(state, prompt, promptLogprobs)
   return {
     tokens: [...echoed.tokens, ...answer.tokens],
     token_logprobs: [...echoed.token_logprobs, ...answer.token_logprobs],
@@ -155,8 +164,15 @@ function choiceLogprobs(
   }
 }
 
-function promptRecords(prompt: EchoedPrompt, promptLogprobs: PromptLogprobs): TokenRecord[] {
-  return prompt.tokens.map((token, index) => ({ token, logprobs: promptLogprobs[index]?.logprobs ?? null }))
+/** Of a prompt as it is echoed: special tokens that are written out in it do take their place. */
+function echoedLogprobs(
+  { service, params }: CompletionState,
+  prompt: EchoedPrompt,
+  promptLogprobs: PromptLogprobs,
+): CompletionLogprobs {
+  const records = prompt.tokens.map((token, index) => ({ token, logprobs: promptLogprobs[index]?.logprobs ?? null }))
+  const names = tokenNames(service, { asIds: params.return_tokens_as_token_ids ?? false, skipSpecialTokens: false })
+  return completionLogprobs(records, names, 0, countHidden(service, prompt))
 }
 
 function numPromptTokens(prompts: readonly EchoedPrompt[]): number {
@@ -201,7 +217,7 @@ async function* chunks(state: CompletionState): AsyncGenerator<Completion, void>
     for await (const { index, item } of run.events()) {
       const choice = choices[index]!
       if (item.type === 'prompt') {
-        const logprobs = completionLogprobs(promptRecords(choice.prompt, item.logprobs), names, 0)
+        const logprobs = echoedLogprobs(state, choice.prompt, item.logprobs)
         yield chunk({ index, text: choice.prompt.text, logprobs, finish_reason: null })
         continue
       }

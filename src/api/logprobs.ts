@@ -51,18 +51,22 @@ export function chatLogprobs(records: readonly TokenRecord[], names: TokenNames)
   }
 }
 
-/** `offset`: characters of the choice's text before the first record. The first token of a prompt has no logprobs. */
+/**
+ * `offset`: characters of the choice's text before the first record; the first `numHidden` records are not in the text
+ * at all. The first token of a prompt has no logprobs.
+ */
 export function completionLogprobs(
   records: readonly TokenRecord[],
   names: TokenNames,
   offset: number,
+  numHidden = 0,
 ): CompletionLogprobs {
   const result: CompletionLogprobs = { tokens: [], token_logprobs: [], top_logprobs: [], text_offset: [] }
   let at = offset
-  for (const { token, logprobs } of records) {
+  for (const [index, { token, logprobs }] of records.entries()) {
     result.tokens.push(names.text(token))
     result.text_offset.push(at)
-    at += names.width(token)
+    at += index < numHidden ? 0 : names.width(token)
     result.token_logprobs.push(logprobs && Math.max(logprobs.logprob, LEAST_LOGPROB))
     result.top_logprobs.push(logprobs && topMap(token, logprobs, names))
   }

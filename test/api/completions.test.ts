@@ -100,6 +100,26 @@ describe('a completion', () => {
     }
   })
 
+  it('places tokens in the text, special ones where they are written and not where they are not', async () => {
+    const house = fakeHouse()
+    const offsets = async (prompt: unknown): Promise<number[]> =>
+      (await complete(house, { prompt, echo: true, logprobs: 0, max_tokens: 1 })).choices[0]!.logprobs!.text_offset
+    house.engine.script = () => ({ tokens: [house.tokenizer.bosTokenId!] })
+    const user = house.tokenizer.tokenId('<|user|>')!
+    const a = house.tokenizer.tokenId('a')!
+    expect(await offsets([user, a, user, a])).toEqual([0, 8, 9, 17, 18])
+    // What the tokenizer adds in front is not part of the text.
+    const encode = vi.spyOn(house.tokenizer, 'encode').mockReturnValue([house.tokenizer.bosTokenId!, a, user])
+    expect(await offsets('a<|user|>')).toEqual([0, 0, 1, 9])
+    encode.mockRestore()
+    // In an answer special tokens are left out of the text unless asked for.
+    house.engine.script = () => ({ tokens: [user, a] })
+    const answer = async (body: object) =>
+      (await complete(house, { prompt: [a], logprobs: 0, ...body })).choices[0]!.logprobs!.text_offset
+    expect(await answer({})).toEqual([0, 0])
+    expect(await answer({ skip_special_tokens: false })).toEqual([0, 8])
+  })
+
   it('gives log probabilities of prompt and answer in one row with echo', async () => {
     const house = fakeHouse()
     house.says(' there')

@@ -1,6 +1,7 @@
 /**
  * An engine of scripted tokens. Tokens are made when they are asked for, so a test sees exactly how far a reader has
- * pulled; leases are released as the real engine does it, once, when a generation ends.
+ * pulled. Leases are released as the real engine does it, once, when a generation ends; a reader that leaves without a
+ * word leaves it running, so that a forgotten abort shows.
  */
 import type { TokenLogprobs } from '../../../src/engine/batch.ts'
 import type {
@@ -43,7 +44,7 @@ export class FakeGeneration implements Generation {
     if (this.hasEnded) return
     this.#isAborted = true
     this.#wake?.()
-    if (this.numPulled === 0) this.#end()
+    this.#end()
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<GenerationEvent, void> {
@@ -52,37 +53,40 @@ export class FakeGeneration implements Generation {
       this.#wake = resolve
       if (this.#isAborted) resolve()
     })
-    try {
-      if (request.promptLogprobs !== null) {
-        const count = request.promptLogprobs
-        yield {
-          type: 'prompt',
-          logprobs: request.prompt.map((token, i) =>
-            i === 0 ? null : { token, logprobs: fakeLogprobs(token, count, i) },
-          ),
-        }
-      }
-      const tokens = this.#script.tokens[Symbol.iterator]()
-      for (let i = 0; i < request.maxTokens; i++) {
-        await Promise.race([this.#gate(), aborted])
-        if (this.#isAborted) {
-          yield { type: 'finish', reason: 'abort', stopId: null }
-          return
-        }
-        if (this.#script.failAt?.index === i) throw this.#script.failAt.error
-        const { done, value: token } = tokens.next()
-        if (done) {
-          yield { type: 'finish', reason: 'stop', stopId: this.#script.stopId ?? request.stopIds[0] ?? 0 }
-          return
-        }
-        this.numPulled++
-        const { topLogprobs } = request
-        yield { type: 'token', token, logprobs: topLogprobs === null ? null : fakeLogprobs(token, topLogprobs, i) }
-      }
-      yield { type: 'finish', reason: 'length', stopId: null }
-    } finally {
+    const finish = (reason: 'stop' | 'length' | 'abort', stopId: number | null): GenerationEvent => {
       this.#end()
+      return { type: 'finish', reason, stopId }
     }
+    if (request.promptLogprobs !== null) {
+      const count = request.promptLogprobs
+      yield {
+        type: 'prompt',
+        logprobs: request.prompt.map((token, i) =>
+          i === 0 ? null : { token, logprobs: fakeLogprobs(token, count, i) },
+        ),
+      }
+    }
+    const tokens = this.#script.tokens[Symbol.iterator]()
+    for (let i = 0; i < request.maxTokens; i++) {
+      await Promise.race([this.#gate(), aborted])
+      if (this.#isAborted) {
+        yield finish('abort', null)
+        return
+      }
+      if (this.#script.failAt?.index === i) {
+        this.#end()
+        throw this.#script.failAt.error
+      }
+      const { done, value: token } = tokens.next()
+      if (done) {
+        yield finish('stop', this.#script.stopId ?? request.stopIds[0] ?? 0)
+        return
+      }
+      this.numPulled++
+      const { topLogprobs } = request
+      yield { type: 'token', token, logprobs: topLogprobs === null ? null : fakeLogprobs(token, topLogprobs, i) }
+    }
+    yield finish('length', null)
   }
 
   #end(): void {
