@@ -120,6 +120,19 @@ describe('known blocks', () => {
     expect(send(20)).toBeLessThan(8)
   })
 
+  it('are not waited for where a running one has computed them but cannot give them', () => {
+    const driver = new SchedulerDriver({ limits: { ...roomy.limits, numBlocks: 12 } })
+    driver.add({ prompt: prompt(9), maxTokens: 1 })
+    driver.drain()
+    // A second copy of two known blocks; the first one then makes room for somebody else.
+    driver.add({ id: 'copy', prompt: prompt(9), promptLogprobs: 0, maxTokens: 30 })
+    const big = driver.add({ id: 'big', prompt: prompt(28, 20), maxTokens: 5 })
+    while (!driver.finished.has(big)) driver.step()
+    const late = driver.add({ id: 'late', prompt: prompt(9), maxTokens: 1 })
+    expect(rowsOf(driver.step())).toEqual({ copy: 1, late: 9 })
+    expect(late.numCached).toBe(0)
+  })
+
   it('bring a preempted sequence back quickly, and its first count stands', () => {
     const driver = new SchedulerDriver({ limits: { blockSize: 2, numBlocks: 12, maxModelLen: 24, maxRows: 16 } })
     driver.add({ prompt: prompt(4), maxTokens: 14 })
