@@ -113,6 +113,31 @@ describe('many at once', () => {
   })
 })
 
+describe('choices of one request', () => {
+  it('end each by itself, long after the shortest', async () => {
+    const house = fakeHouse()
+    house.engine.script = ({ sampling }) => ({ tokens: Array<number>(1 + 20 * sampling.seed).fill(50) })
+    const events = await eventsOf<ChatCompletionChunk>(
+      await house.post(PATH, { messages, stream: true, n: 3, seed: 0 }),
+    )
+    const counts = [0, 0, 0]
+    for (const { choices } of events) if (choices[0]!.delta.content) counts[choices[0]!.index]!++
+    expect(counts).toEqual([1, 21, 41])
+  })
+
+  it('that hit their stop string leave the engine while others go on', async () => {
+    const house = fakeHouse()
+    const [a, b] = ['a', 'b'].map((text) => house.tokenizer.encode(text, { addSpecialTokens: false })[0]!)
+    house.engine.script = ({ sampling }) => ({ tokens: Array<number>(200).fill(sampling.seed === 0 ? a! : b!) })
+    const response = await house.post(PATH, { messages, stream: true, n: 2, seed: 0, stop: 'aaa' })
+    const reader = response.body!.getReader()
+    for (let i = 0; i < 20; i++) await reader.read()
+    expect(house.engine.running.map(({ request }) => request.sampling.seed)).toEqual([1])
+    expect(house.engine.generations[0]!.numPulled).toBe(3)
+    await reader.cancel()
+  })
+})
+
 describe('an engine that ends a generation on its own', () => {
   it('is an error to the client, not a short answer', async () => {
     const house = fakeHouse()
