@@ -52,6 +52,12 @@ export class AdapterRefusedError extends LorikeetError {
   }
 }
 
+/** A refusal about one tensor. */
+export function tensorRefusal(code: AdapterRefusal, tensor: string, message: string): AdapterRefusedError {
+  // The name is from the file and may be of any length; the parameter goes back to clients.
+  return new AdapterRefusedError(code, tensor.slice(0, 300), message)
+}
+
 /** `value` as a message shows it: JSON, cut where it gets long (names and fields in adapter files are hostile input). */
 export function shown(value: unknown, limit = 120): string {
   const text = typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? String(value))

@@ -3,7 +3,7 @@
  * here each one is either given to the module it belongs to, or named in the refusal.
  */
 import type { TensorInfo } from '../weights/safetensors.ts'
-import { type AdapterRefusal, AdapterRefusedError, shown } from './errors.ts'
+import { type AdapterRefusal, type AdapterRefusedError, shown, tensorRefusal } from './errors.ts'
 import type { ProjectionModule } from './modules.ts'
 import { CONFIG_FILE } from './peftConfig.ts'
 
@@ -79,23 +79,17 @@ export function assignTensors(
     const other = found[key]
     if (other) {
       const message = `${shown(tensor.name)} and ${shown(other.name)} are the same tensor of ${path}.`
-      throw refusal('adapter_tensor_duplicate', tensor.name, message)
+      throw tensorRefusal('adapter_tensor_duplicate', tensor.name, message)
     }
     found[key] = tensor
   }
   return [...byPath.values()]
 }
 
-/** A refusal about one tensor. */
-export function refusal(code: AdapterRefusal, tensor: string, message: string): AdapterRefusedError {
-  // The name is from the file and may be of any length; the parameter goes back to clients.
-  return new AdapterRefusedError(code, tensor.slice(0, 300), message)
-}
-
 function notLora(name: string): AdapterRefusedError {
   const known = OTHER_NAMES.find(({ pattern }) => pattern.test(name))
-  if (known) return refusal(known.code, name, `Tensor ${shown(name)} ${known.problem}.`)
-  return refusal('adapter_tensor_unexpected', name, `${shown(name)} is unsupported LoRA weight.`)
+  if (known) return tensorRefusal(known.code, name, `Tensor ${shown(name)} ${known.problem}.`)
+  return tensorRefusal('adapter_tensor_unexpected', name, `${shown(name)} is unsupported LoRA weight.`)
 }
 
 function notTargeted(name: string, path: string, inBase: boolean): AdapterRefusedError {
@@ -103,5 +97,5 @@ function notTargeted(name: string, path: string, inBase: boolean): AdapterRefuse
     ? `which ${CONFIG_FILE} does not target: PEFT would ignore it`
     : 'which the base does not have. Was the adapter made for another base?'
   const message = `Tensor ${shown(name)} is for ${shown(path)}, ${problem}`
-  return refusal('adapter_tensor_unexpected', name, message.endsWith('?') ? message : `${message}.`)
+  return tensorRefusal('adapter_tensor_unexpected', name, message.endsWith('?') ? message : `${message}.`)
 }
