@@ -76,19 +76,52 @@ const value = fc.oneof({ weight: 4, arbitrary: sensible }, { weight: 1, arbitrar
 const junk = fc.dictionary(fc.oneof({ weight: 9, arbitrary: fc.constantFrom(...FIELDS) }, fc.string()), value, {
   maxKeys: 6,
 })
-/** Enough of a good body that most cases get past the first check. */
-const body = fc
-  .tuple(junk, fc.boolean())
-  .map(([fields, isGood]) =>
-    isGood
-      ? { messages: [{ role: 'user', content: 'Hi' }], prompt: 'Hi', tokens: [1], max_tokens: 4, ...fields }
-      : fields,
+/** Fields as a client means them, in combinations it may not have thought of. */
+const meant = fc.record(
+  {
+    model: fc.constantFrom('', 'tiny', 'pirate', 'tiny:team/tutor'),
+    max_tokens: fc.integer({ min: 1, max: 20 }),
+    temperature: fc.double({ min: 0, max: 2, noNaN: true }),
+    top_p: fc.double({ min: 0.01, max: 1, noNaN: true }),
+    top_k: fc.integer({ min: -1, max: 600 }),
+    n: fc.integer({ min: 1, max: 4 }),
+    seed: fc.maxSafeInteger(),
+    stop: fc.oneof(
+      fc.string({ minLength: 1, maxLength: 3 }),
+      fc.array(fc.constantFrom('e', ' t', 'wo', 'three'), { maxLength: 3 }),
+    ),
+    stop_token_ids: fc.array(fc.integer({ min: 0, max: 511 }), { maxLength: 3 }),
+    min_tokens: fc.integer({ min: 0, max: 1 }),
+    include_stop_str_in_output: fc.boolean(),
+    skip_special_tokens: fc.boolean(),
+    stream: fc.boolean(),
+    ignore_eos: fc.boolean(),
+    return_token_ids: fc.boolean(),
+    return_tokens_as_token_ids: fc.boolean(),
+    truncate_prompt_tokens: fc.constantFrom(-1, 1, 3),
+    echo: fc.boolean(),
+    prompt_logprobs: fc.constantFrom(null, 0, 3),
+    add_special_tokens: fc.boolean(),
+  },
+  { requiredKeys: [] },
+)
+const GOOD: Readonly<Record<string, object>> = {
+  '/v1/chat/completions': { messages: [{ role: 'user', content: 'Hi' }] },
+  '/v1/completions': { prompt: ['Hi', 'you'] },
+  '/tokenize': { prompt: 'Hi' },
+  '/detokenize': { tokens: [1, 2, 300] },
+}
+const call = fc
+  .tuple(fc.constantFrom(...PATHS), fc.oneof(meant, meant, junk))
+  .chain(
+    ([path, fields]) =>
+      fc.constantFrom([path, { ...GOOD[path], ...fields }], [path, fields]) as fc.Arbitrary<[string, object]>,
   )
 
 describe('any body', () => {
   it('is answered with success or the client’s fault', { timeout: 60_000 }, async () => {
     await fc.assert(
-      fc.asyncProperty(fc.constantFrom(...PATHS), body, async (path, body) => {
+      fc.asyncProperty(call, async ([path, body]) => {
         const house = fakeHouse()
         house.says('One two three')
         // As JSON.stringify would, but keeping a key named __proto__.
