@@ -1,7 +1,7 @@
 /** Values of expressions. Every node costs a step, and a template has only so many: a loop over a range of ranges ends. */
 import { attribute, item, slice } from './access.ts'
 import { JinjaError } from './error.ts'
-import type { ByName, Filter } from './filters.ts'
+import type { ByName, Filter } from './filter.ts'
 import type { CallArguments, Expression, FilterCall } from './nodes.ts'
 import { arithmetic, compare, key, negate } from './operators.ts'
 import type { Scope } from './scope.ts'

@@ -2,6 +2,7 @@
 import { attribute } from './access.ts'
 import { Arguments } from './arguments.ts'
 import { JinjaError } from './error.ts'
+import type { ByName, Filter } from './filter.ts'
 import { printf } from './format.ts'
 import { toJson } from './json.ts'
 import { method } from './methods.ts'
@@ -12,7 +13,6 @@ import {
   Float,
   isDict,
   isList,
-  type Kwargs,
   length,
   numeric,
   repeat,
@@ -23,14 +23,6 @@ import {
   Undefined,
   type Value,
 } from './values.ts'
-
-export type Filter = (value: Value, args: readonly Value[], kwargs: Kwargs) => Value
-
-/** Calls of filters and tests by name, for `map`, `select` and their kin. Throw for an unknown name. */
-export interface ByName {
-  filter(name: string, value: Value, args: readonly Value[], kwargs: Kwargs): Value
-  test(name: string, value: Value, args: readonly Value[]): boolean
-}
 
 export function createFilters(byName: ByName): ReadonlyMap<string, Filter> {
   return new Map<string, Filter>([...Object.entries(FILTERS), ...createSequenceFilters(byName)])

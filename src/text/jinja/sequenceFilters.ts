@@ -2,7 +2,7 @@
 import { item } from './access.ts'
 import { Arguments } from './arguments.ts'
 import { JinjaError } from './error.ts'
-import type { ByName, Filter } from './filters.ts'
+import type { ByName, Filter } from './filter.ts'
 import { arithmetic, order } from './operators.ts'
 import {
   equals,
