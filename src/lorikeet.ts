@@ -12,7 +12,7 @@ import type { DeviceWish } from './gpu/capabilities.ts'
 import { Gpu } from './gpu/gpu.ts'
 import { currentHost, type FolderSource, folderOf } from './hosts/host.ts'
 import type { Host } from './hosts/port.ts'
-import { readPeftAdapter } from './lora/peft.ts'
+import { readAdapter } from './lora/readAdapter.ts'
 import type { AdapterRecord } from './lora/registry.ts'
 import { readGenerationDefaults } from './model/generationConfig.ts'
 import type { LoadProgress } from './model/weights.ts'
@@ -191,7 +191,7 @@ export class Adapters {
     adapters.checkName(name)
     const folder = isAdapterFiles(source) ? folderOfFiles(name, source) : folderOf(source, this.#host)
     const limits = { maxRank: sizes.maxLoraRank }
-    const { adapter } = await readPeftAdapter(folder, spec, signal ? { ...limits, signal } : limits)
+    const { adapter } = await readAdapter(folder, spec, signal ? { ...limits, signal } : limits)
     return adapters.add(name, folder.name, adapter)
   }
 

@@ -17,6 +17,8 @@ export const PLAIN_ADAPTERS: Readonly<Record<string, readonly string[]>> = {
     'regex-targets',
     'full-paths',
     'exclude-modules',
+    'bin-file',
+    'bin-f16',
     'f16',
     'bf16',
     'untrained',
