@@ -1,17 +1,16 @@
-// lora_table: where an adapter's part of a layer lies; src/lora/ writes the table.
+// lora_table: where an adapter's part of a layer lies in the slab.
 // Data.   table has an entry of LORA_ENTRY words for each (slot, layer, group); all offsets are u32 words of slab and
 //         multiples of 4. Matrices lie in slab in the adapter's own width with rows of 4 n elements, vectors as f32:
 //           A  [rank_sum, in], the ranks of the group's projections stacked
 //           B  [out, rank] of each projection
 //         Ranks are padded with zero rows and columns to multiples of 4; 0 means not adapted.
-//         The kernel that includes this declares `table` and `slab` (as pairs of words).
+//         The kernel that includes this declares `table`, and `slab` as Packed4 of its element type.
 const LORA_ENTRY = 32u;
 const LORA_GROUPS = 4u;
 const LORA_PROJECTION = 8u; // words of a projection within an entry, behind LORA_HEAD words
 const LORA_HEAD = 4u;
-const F32 = 0u;
-const F16 = 1u;
-const BF16 = 2u;
+// Element type this kernel is compiled for. Tiles whose adapter has another are left to the dispatch for that one.
+const DTYPE = 1u; // 0: F32, 1: F16, 2: BF16
 
 struct LoraGroup { a: u32, rank_sum: u32, dtype: u32 }
 fn lora_entry(slot: u32, layer: u32, num_layers: u32, group: u32) -> u32 {
@@ -32,17 +31,4 @@ fn lora_projection(entry: u32, projection: u32) -> LoraProjection {
   return LoraProjection(
     table[at], table[at + 1u], bitcast<f32>(table[at + 2u]), table[at + 3u], table[at + 4u], table[at + 5u],
   );
-}
-
-/// Pairs of words that four elements of `dtype` take.
-fn slab_step(dtype: u32) -> u32 { return select(1u, 2u, dtype == F32); }
-
-/// Four elements whose first pair is slab[at]. `dtype` is a literal where this is called, so nothing is left of the branch.
-fn slab4(dtype: u32, at: u32) -> vec4<f32> {
-  let p = slab[at];
-  if (dtype == F16) { return vec4<f32>(unpack2x16float(p.x), unpack2x16float(p.y)); }
-  if (dtype == BF16) {
-    return bitcast<vec4<f32>>(vec4<u32>(p.x << 16u, p.x & 0xffff0000u, p.y << 16u, p.y & 0xffff0000u));
-  }
-  return bitcast<vec4<f32>>(vec4<u32>(p, slab[at + 1u]));
 }

@@ -6,7 +6,7 @@
 //         clamped, not branched on: superfluous outputs and rows are computed again and not written.
 // Sums.   Each lane adds its terms in order of k with fma, then the team adds its lanes. An output is summed in the same
 //         order for every R and N, so all row regimes agree to the bit.
-// Limits. in is a multiple of 4. Bias and residual are added by the kernels that follow, because LoRA comes between.
+// Limits. in is a multiple of 4; R * N is a power of two. Bias and residual are added by the kernels that follow, because LoRA comes between.
 // Twin.   src/model/kernels/matmul.ts; checked against test/support/reference/matmul.ts.
 //#include "step"
 //#include "team"
@@ -55,14 +55,12 @@ fn main(team: Team, @builtin(workgroup_id) group: vec3<u32>) {
   }
   team_sums(team, &sums, R * N);
 
-  for (var r = 0u; r < R; r++) {
-    for (var n = 0u; n < N; n++) {
-      let i = r * N + n;
-      let o = out_first + r;
-      let row = row_first + n;
-      if (team_lane(team) == i % team_lanes(team) && o < params.out && row < rows) {
-        y[row * params.out_stride + params.out_start + o] = sums[i];
-      }
+  for (var j = 0u; j * team_lanes(team) < R * N; j++) {
+    let i = j * team_lanes(team) + team_lane(team);
+    let o = out_first + i / N;
+    let row = row_first + i % N;
+    if (i < R * N && o < params.out && row < rows) {
+      y[row * params.out_stride + params.out_start + o] = sums[j];
     }
   }
 }

@@ -5,7 +5,8 @@
 //         4 * WORKGROUP * TEAM_SLOTS bytes of workgroup memory; TEAM_SUMS <= WORKGROUP.
 // Twin.   team_subgroup.wgsl, where the device has subgroups.
 const WORKGROUP = 32u;
-// Sums that team_sums() adds at once, and values each lane can show the others.
+const ONE_TEAM = true;
+// Sums that team_sums() adds at once (a power of two), and values each lane can show the others.
 const TEAM_SUMS = 1u;
 const TEAM_SLOTS = 1u;
 
@@ -22,6 +23,8 @@ var<workgroup> team_slots: array<f32, WORKGROUP * TEAM_SLOTS>;
 
 fn team_lane(team: Team) -> u32 { return team.lane; }
 fn team_lanes(team: Team) -> u32 { return WORKGROUP; }
+/// Which invocation of the workgroup this is.
+fn team_invocation(team: Team) -> u32 { return team.lane; }
 
 /// Which team this is, along x.
 fn team_index(team: Team, workgroup_x: u32) -> u32 { return workgroup_x; }
@@ -54,14 +57,15 @@ fn team_agree(team: Team, value: f32) -> f32 {
   return workgroupUniformLoad(&team_agreed);
 }
 
-/// Replaces sums[i], i < count, by its sum over the lanes; only lane i % lanes may rely on it.
+/// Adds the lanes of each sums[i], i < count; count is a power of two. Afterwards sums[j] of lane l is the total of
+/// sums[j * lanes + l], as far as there are so many.
 fn team_sums(team: Team, sums: ptr<function, array<f32, TEAM_SUMS>>, count: u32) {
   for (var i = 0u; i < count; i++) { team_terms[i * TEAM_STRIDE + team.lane] = (*sums)[i]; }
   workgroupBarrier();
   if (team.lane < count) {
     var sum = 0.0;
     for (var lane = 0u; lane < WORKGROUP; lane++) { sum += team_terms[team.lane * TEAM_STRIDE + lane]; }
-    (*sums)[team.lane] = sum;
+    (*sums)[0] = sum;
   }
   workgroupBarrier();
 }

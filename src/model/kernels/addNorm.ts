@@ -34,7 +34,7 @@ export function addNormKernel(can: Capabilities, { add, bias, gather }: AddNormV
   return {
     definition,
     specialisation: {
-      constants: { ADD: add, HAS_BIAS: bias, GATHER: gather, WORKGROUP: team.workgroup },
+      constants: { ADD: add, HAS_BIAS: bias, GATHER: gather, ...team.constants },
       includes: { step: STEP_INCLUDE, team: team.source },
     },
   }

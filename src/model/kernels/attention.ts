@@ -60,7 +60,7 @@ export function attentionKernel(can: Capabilities, { heads, kvHeads, headDim }: 
         LANE4: Math.ceil(headDim / 4 / team.leastLanes),
         SPLIT: ATTENTION_SPLIT,
         TEAM_SLOTS: heads / kvHeads,
-        WORKGROUP: team.workgroup,
+        ...team.constants,
       },
       includes: { step: STEP_INCLUDE, team: team.source, attention_state: state },
     },

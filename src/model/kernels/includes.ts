@@ -15,3 +15,6 @@ export const WEIGHTS_INCLUDE: Readonly<Record<FloatDtype, string>> = {
   F16: weightsF16,
   BF16: weightsBf16,
 }
+
+/** Constant DTYPE of the kernels that read adapters, and what the adapters' table says of a group. */
+export const LORA_DTYPE: Readonly<Record<FloatDtype, number>> = { F32: 0, F16: 1, BF16: 2 }

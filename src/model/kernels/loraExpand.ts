@@ -1,9 +1,13 @@
 /** Host half of lora_expand.wgsl: what lora_shrink left, times the B matrices, added to the bare projections. */
 import source from '../../../shaders/lora_expand.wgsl' with { type: 'text' }
+import type { Capabilities } from '../../gpu/capabilities.ts'
 import type { Grid, KernelDefinition } from '../../gpu/kernel.ts'
-import { type KernelChoice, PLAIN_WORKGROUP, paramWords } from './choice.ts'
-import { LORA_TABLE_INCLUDE, STEP_INCLUDE } from './includes.ts'
+import type { FloatDtype } from '../../weights/dtype.ts'
+import { type KernelChoice, paramWords } from './choice.ts'
+import { LORA_DTYPE, LORA_TABLE_INCLUDE, STEP_INCLUDE, WEIGHTS_INCLUDE } from './includes.ts'
+import type { LoraOutputShape } from './loraScaleBias.ts'
 import type { LoraDownShape } from './loraShrink.ts'
+import { teamShape } from './team.ts'
 
 const definition: KernelDefinition = {
   name: 'lora_expand',
@@ -12,42 +16,52 @@ const definition: KernelDefinition = {
     { name: 'params', access: 'uniform' },
     { name: 'step', access: 'read' },
     { name: 'table', access: 'read' }, //  entries of (slot, layer, group)
-    { name: 'slab', access: 'read' }, //   pages of adapters
-    { name: 'down', access: 'read' }, //   [splits, rowCapacity, columns]
-    { name: 'y', access: 'write' }, //     [rows, sum of outs]; added to
+    { name: 'slab', access: 'read' }, //     pages of adapters
+    { name: 'down', access: 'read' }, //     [splits, rowCapacity, columns]
+    { name: 'y', access: 'write' }, //       [rows, sum of outs]; added to
   ],
 }
 
-/** Outputs of an invocation. */
-const OUTPUTS = 4
+/** Vectors of four outputs of an invocation, and rows at a time. */
+const VECTORS = 2
+const ROWS_AT_A_TIME = 4
 
-export function loraExpandKernel(): KernelChoice {
+/**
+ * Serves the tiles whose adapter has this element type and passes over the others: a step dispatches it once for each
+ * type among its adapters, which is nearly always one.
+ */
+export function loraExpandKernel(can: Capabilities, dtype: FloatDtype): KernelChoice {
+  const team = teamShape(can)
   return {
     definition,
     specialisation: {
-      constants: { WORKGROUP: PLAIN_WORKGROUP },
-      includes: { step: STEP_INCLUDE, lora_table: LORA_TABLE_INCLUDE },
+      constants: {
+        J: VECTORS,
+        N: ROWS_AT_A_TIME,
+        TEAM_SLOTS: 4 * ROWS_AT_A_TIME,
+        ...team.constants,
+        DTYPE: LORA_DTYPE[dtype],
+      },
+      includes: {
+        step: STEP_INCLUDE,
+        team: team.source,
+        lora_table: LORA_TABLE_INCLUDE,
+        weights: WEIGHTS_INCLUDE[dtype],
+      },
     },
   }
 }
 
-export interface LoraExpandShape extends LoraDownShape {
-  /** Width of each projection of the group, in their order; multiples of 4, at most three. */
-  readonly outs: readonly number[]
-  readonly layer: number
-  readonly numLayers: number
-  /** Index of the group in GROUPS. */
-  readonly group: number
-}
+export interface LoraExpandShape extends LoraDownShape, LoraOutputShape {}
 
 export function loraExpandParams(shape: LoraExpandShape): Uint32Array<ArrayBuffer> {
   const [a = 0, b = 0, c = 0] = shape.outs.map((out) => out / 4)
   const { layer, numLayers, group, columns, rowCapacity, splits } = shape
-  return paramWords(a, b, c, layer, numLayers, group, columns, rowCapacity, splits)
+  return paramWords(a, b, c, layer, numLayers, group, columns / 4, rowCapacity, splits)
 }
 
 /** @param tiles as the step's tables count them */
-export function loraExpandGrid(outs: readonly number[], tiles: number): Grid {
-  const workgroups = outs.map((out) => Math.ceil(out / OUTPUTS / PLAIN_WORKGROUP))
-  return [workgroups.reduce((sum, count) => sum + count, 0), tiles]
+export function loraExpandGrid(can: Capabilities, outs: readonly number[], tiles: number): Grid {
+  const outputs = teamShape(can).constants.WORKGROUP * VECTORS * 4
+  return [outs.reduce((sum, out) => sum + Math.ceil(out / outputs), 0), tiles]
 }

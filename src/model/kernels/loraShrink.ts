@@ -2,8 +2,9 @@
 import source from '../../../shaders/lora_shrink.wgsl' with { type: 'text' }
 import type { Capabilities } from '../../gpu/capabilities.ts'
 import type { Grid, KernelDefinition } from '../../gpu/kernel.ts'
+import type { FloatDtype } from '../../weights/dtype.ts'
 import { type KernelChoice, paramWords } from './choice.ts'
-import { LORA_TABLE_INCLUDE, STEP_INCLUDE } from './includes.ts'
+import { LORA_DTYPE, LORA_TABLE_INCLUDE, STEP_INCLUDE, WEIGHTS_INCLUDE } from './includes.ts'
 import { teamGrid, teamShape } from './team.ts'
 
 const definition: KernelDefinition = {
@@ -23,7 +24,11 @@ const definition: KernelDefinition = {
 const COLUMNS_PER_TEAM = 8
 const ROWS_AT_A_TIME = 4
 
-export function loraShrinkKernel(can: Capabilities): KernelChoice {
+/**
+ * Serves the tiles whose adapter has this element type and passes over the others: a step dispatches it once for each
+ * type among its adapters, which is nearly always one.
+ */
+export function loraShrinkKernel(can: Capabilities, dtype: FloatDtype): KernelChoice {
   const team = teamShape(can)
   return {
     definition,
@@ -32,9 +37,15 @@ export function loraShrinkKernel(can: Capabilities): KernelChoice {
         R: COLUMNS_PER_TEAM,
         N: ROWS_AT_A_TIME,
         TEAM_SUMS: COLUMNS_PER_TEAM * ROWS_AT_A_TIME,
-        WORKGROUP: team.workgroup,
+        ...team.constants,
+        DTYPE: LORA_DTYPE[dtype],
       },
-      includes: { step: STEP_INCLUDE, team: team.source, lora_table: LORA_TABLE_INCLUDE },
+      includes: {
+        step: STEP_INCLUDE,
+        team: team.source,
+        lora_table: LORA_TABLE_INCLUDE,
+        weights: WEIGHTS_INCLUDE[dtype],
+      },
     },
   }
 }

@@ -41,7 +41,7 @@ export function matmulKernel(can: Capabilities, dtype: FloatDtype, rowsPerTeam: 
   return {
     definition,
     specialisation: {
-      constants: { R: outputs, N: rowsPerTeam, TEAM_SUMS: outputs * rowsPerTeam, WORKGROUP: team.workgroup },
+      constants: { R: outputs, N: rowsPerTeam, TEAM_SUMS: outputs * rowsPerTeam, ...team.constants },
       includes: { step: STEP_INCLUDE, team: team.source, weights: WEIGHTS_INCLUDE[dtype] },
     },
   }

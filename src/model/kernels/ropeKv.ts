@@ -30,7 +30,7 @@ export function ropeKvKernel(
   return {
     definition,
     specialisation: {
-      constants: { HAS_BIAS: variant.bias, QK_NORM: variant.qkNorm, WORKGROUP: team.workgroup },
+      constants: { HAS_BIAS: variant.bias, QK_NORM: variant.qkNorm, ...team.constants },
       includes: { step: STEP_INCLUDE, team: team.source },
     },
   }

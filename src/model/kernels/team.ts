@@ -6,14 +6,14 @@ import teamSubgroup from '../../../shaders/team_subgroup.wgsl' with { type: 'tex
 import teamWorkgroup from '../../../shaders/team_workgroup.wgsl' with { type: 'text' }
 import type { Capabilities } from '../../gpu/capabilities.ts'
 
-/** Fewest invocations of a workgroup: one wave of most GPUs. */
+/** Fewest invocations of a workgroup: one wave of most GPUs. On software devices nothing is gained by it. */
 const LEAST_WORKGROUP = 32
 
 export interface TeamShape {
   /** Text of the include "team". */
   readonly source: string
-  /** Invocations per workgroup; constant WORKGROUP. */
-  readonly workgroup: number
+  /** Constants of the include: WORKGROUP invocations, ONE_TEAM when a workgroup is surely one team. */
+  readonly constants: { readonly WORKGROUP: number; readonly ONE_TEAM: boolean }
   /** Fewest lanes a team can have: bounds what each lane must hold. */
   readonly leastLanes: number
   /** Fewest teams in a workgroup: grids are made for it. */
@@ -21,15 +21,21 @@ export interface TeamShape {
 }
 
 export function teamShape(can: Capabilities): TeamShape {
-  if (!can.subgroups) {
-    return { source: teamWorkgroup, workgroup: LEAST_WORKGROUP, leastLanes: LEAST_WORKGROUP, teamsPerWorkgroup: 1 }
+  const { subgroups, subgroupMinSize: least, subgroupMaxSize: most } = can
+  if (!subgroups) {
+    return {
+      source: teamWorkgroup,
+      constants: { WORKGROUP: LEAST_WORKGROUP, ONE_TEAM: true },
+      leastLanes: LEAST_WORKGROUP,
+      teamsPerWorkgroup: 1,
+    }
   }
-  const workgroup = Math.max(LEAST_WORKGROUP, can.subgroupMaxSize)
+  const workgroup = can.software ? most : Math.max(LEAST_WORKGROUP, most)
   return {
     source: teamSubgroup,
-    workgroup,
-    leastLanes: can.subgroupMinSize,
-    teamsPerWorkgroup: workgroup / can.subgroupMaxSize,
+    constants: { WORKGROUP: workgroup, ONE_TEAM: least === workgroup },
+    leastLanes: least,
+    teamsPerWorkgroup: workgroup / most,
   }
 }
 

@@ -1,5 +1,10 @@
 import { describe, expect } from 'vitest'
 import { loraExpandGrid, loraExpandKernel, loraExpandParams } from '../../../src/model/kernels/loraExpand.ts'
+import {
+  loraScaleBiasGrid,
+  loraScaleBiasKernel,
+  loraScaleBiasParams,
+} from '../../../src/model/kernels/loraScaleBias.ts'
 import { loraShrinkGrid, loraShrinkKernel, loraShrinkParams } from '../../../src/model/kernels/loraShrink.ts'
 import { it as itOnDevice, type KernelBench, TEAM_DEVICES } from '../../support/gpu.ts'
 import { expectNear } from '../../support/near.ts'
@@ -56,15 +61,23 @@ async function run(bench: KernelBench, made: Scene, splits = 1): Promise<Float32
   // Poisoned: a sum must never read what its adapter's shrink did not write.
   const down = await bench.upload('down', new Float32Array(splits * shape.rowCapacity * COLUMNS).fill(Number.NaN))
   const y = await bench.upload('y', made.y)
+  const x = await bench.upload('x', made.x)
+  for (const dtype of new Set(adapters.map((adapter) => adapter.dtype))) {
+    await bench.run(
+      loraShrinkKernel(bench.gpu.can, dtype),
+      { params: loraShrinkParams({ ...shape, in: inputs }), step, table, slab, x, down },
+      loraShrinkGrid(bench.gpu.can, COLUMNS, tiles, splits),
+    )
+    await bench.run(
+      loraExpandKernel(bench.gpu.can, dtype),
+      { params: loraExpandParams({ ...shape, outs }), step, table, slab, down, y },
+      loraExpandGrid(bench.gpu.can, outs, tiles),
+    )
+  }
   await bench.run(
-    loraShrinkKernel(bench.gpu.can),
-    { params: loraShrinkParams({ ...shape, in: inputs }), step, table, slab, x: made.x, down },
-    loraShrinkGrid(bench.gpu.can, COLUMNS, tiles, splits),
-  )
-  await bench.run(
-    loraExpandKernel(),
-    { params: loraExpandParams({ ...shape, outs }), step, table, slab, down, y },
-    loraExpandGrid(outs, tiles),
+    loraScaleBiasKernel(),
+    { params: loraScaleBiasParams({ ...PLACE, outs }), step, table, slab, y },
+    loraScaleBiasGrid(outs, tiles),
   )
   return bench.floats(y)
 }
