@@ -1,5 +1,5 @@
 /** The files of the checkout as the rules see them: paths from the root, with slashes. */
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join, relative, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -7,6 +7,7 @@ export const ROOT: string = fileURLToPath(new URL('../..', import.meta.url))
 
 /** All files below a folder, sorted; none when there is no such folder. */
 export function filesBelow(folder: string, extension: string): string[] {
+  if (!existsSync(join(ROOT, folder))) return []
   const found = readdirSync(join(ROOT, folder), { recursive: true, withFileTypes: true })
   return found
     .filter((entry) => entry.isFile() && entry.name.endsWith(extension))
