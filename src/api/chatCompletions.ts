@@ -1,7 +1,7 @@
 /** `POST /v1/chat/completions`: messages in, one assistant message for each choice out. */
 import { NoChatTemplateError } from '../text/errors.ts'
 import type { ChatParams } from './chatParams.ts'
-import { collect, countTokens, generatedIds, stopReason } from './collect.ts'
+import { collect, countTokens, generatedIds, generatedTokens, stopReason } from './collect.ts'
 import { InvalidRequestError } from './errors.ts'
 import { type AnswerHead, answerHead, type Exchange, usageOf } from './exchange.ts'
 import { chatLogprobs, promptLogprobsJson, type TokenNames, tokenNames } from './logprobs.ts'
@@ -110,7 +110,7 @@ async function whole({ service, params, plan, prompt, run, head, names }: Chat):
     choices: choices.map(({ text, tokens, finish }, index) => ({
       index,
       message: { role: 'assistant', content: text, refusal: null },
-      logprobs: params.logprobs ? chatLogprobs(tokens, names) : null,
+      logprobs: params.logprobs ? chatLogprobs(generatedTokens(tokens, finish), names) : null,
       finish_reason: finish.reason,
       stop_reason: stopReason(service, finish),
       ...(params.return_token_ids ? { token_ids: generatedIds(tokens, finish) } : {}),
@@ -146,15 +146,15 @@ async function* chunks(chat: Chat): AsyncGenerator<ChatCompletionChunk, void> {
     for await (const { index, item } of run.events()) {
       if (item.type === 'prompt') continue
       const finish = item.type === 'finish' ? item : null
-      const tokens = item.type === 'text' ? item.tokens : []
-      numGenerated[index]! += countTokens(tokens.length, finish)
+      const tokens = generatedTokens(item.type === 'text' ? item.tokens : [], finish)
+      numGenerated[index]! += tokens.length
       yield chunk({
         index,
         delta: item.type === 'text' ? { content: item.text } : {},
         logprobs: params.logprobs && tokens.length > 0 ? chatLogprobs(tokens, names) : null,
         finish_reason: finish?.reason ?? null,
         ...(finish === null ? {} : { stop_reason: stopReason(service, finish) }),
-        ...(params.return_token_ids ? { token_ids: generatedIds(tokens, finish) } : {}),
+        ...(params.return_token_ids ? { token_ids: tokens.map(({ token }) => token) } : {}),
       })
     }
     if (usageNow !== null) yield { ...head, object: 'chat.completion.chunk', choices: [], usage: usage() }

@@ -40,10 +40,15 @@ export function countTokens(numTokens: number, finish: TextFinish | null): numbe
   return numTokens + (finish !== null && finish.stopId !== null ? 1 : 0)
 }
 
-/** Ids of `tokens`, and of the one that ended it. */
+/** All that was generated: `tokens`, and the one that ended it. */
+export function generatedTokens(tokens: readonly TokenRecord[], finish: TextFinish | null): readonly TokenRecord[] {
+  if (finish === null || finish.stopId === null) return tokens
+  return [...tokens, { token: finish.stopId, logprobs: finish.stopLogprobs }]
+}
+
+/** Their ids. */
 export function generatedIds(tokens: readonly TokenRecord[], finish: TextFinish | null): number[] {
-  const ids = tokens.map(({ token }) => token)
-  return finish !== null && finish.stopId !== null ? [...ids, finish.stopId] : ids
+  return generatedTokens(tokens, finish).map(({ token }) => token)
 }
 
 /** vLLM's stop_reason: null for the model's own end of sequence. */

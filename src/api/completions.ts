@@ -1,6 +1,6 @@
 /** `POST /v1/completions`: prompts as text or token ids in, plain continuations out. */
 
-import { collect, countTokens, generatedIds, stopReason } from './collect.ts'
+import { collect, countTokens, generatedIds, generatedTokens, stopReason } from './collect.ts'
 import { type CompletionParams, type PromptInput, readPrompts } from './completionParams.ts'
 import { InvalidRequestError } from './errors.ts'
 import { type AnswerHead, answerHead, type Exchange, usageOf } from './exchange.ts'
@@ -130,7 +130,7 @@ async function whole(state: CompletionState): Promise<Completion> {
       return {
         index,
         text: prompt.text + text,
-        logprobs: choiceLogprobs(state, prompt, promptLogprobs, tokens),
+        logprobs: choiceLogprobs(state, prompt, promptLogprobs, generatedTokens(tokens, finish)),
         finish_reason: finish.reason,
         stop_reason: stopReason(service, finish),
         ...(params.return_token_ids
@@ -222,15 +222,18 @@ async function* chunks(state: CompletionState): AsyncGenerator<Completion, void>
         continue
       }
       const finish = item.type === 'finish' ? item : null
-      const tokens = item.type === 'text' ? item.tokens : []
-      choice.numTokens += countTokens(tokens.length, finish)
+      const tokens = generatedTokens(item.type === 'text' ? item.tokens : [], finish)
+      choice.numTokens += tokens.length
+      // A stop token whose text is kept has been written before the stream knows that it ended.
+      const written = plan.keepStop && finish !== null && finish.stopId !== null ? names.width(finish.stopId) : 0
+      const offset = choice.numCharacters - written
       yield chunk({
         index,
         text: item.type === 'text' ? item.text : '',
-        logprobs: wantsLogprobs && tokens.length > 0 ? completionLogprobs(tokens, names, choice.numCharacters) : null,
+        logprobs: wantsLogprobs && tokens.length > 0 ? completionLogprobs(tokens, names, offset) : null,
         finish_reason: finish?.reason ?? null,
         ...(finish === null ? {} : { stop_reason: stopReason(service, finish) }),
-        ...(params.return_token_ids ? { token_ids: generatedIds(tokens, finish) } : {}),
+        ...(params.return_token_ids ? { token_ids: tokens.map(({ token }) => token) } : {}),
       })
     }
     if (usageNow !== null) yield { ...head, object: 'text_completion', choices: [], usage: usage() }

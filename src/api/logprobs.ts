@@ -29,7 +29,7 @@ export function tokenNames(service: Service, options: { asIds: boolean; skipSpec
   }
 }
 
-/** Tokens without log probabilities (the one that ended the generation) are left out. */
+/** Tokens without log probabilities are left out. */
 export function chatLogprobs(records: readonly TokenRecord[], names: TokenNames): ChatLogprobs {
   const entry = (token: number, logprob: number): ChatTopLogprob => ({
     token: names.text(token),

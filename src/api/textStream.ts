@@ -30,6 +30,8 @@ export interface TextFinish {
   readonly stopString: string | null
   /** The token that ended it; it is in no text event. */
   readonly stopId: number | null
+  /** Of `stopId`, where logprobs were asked for. */
+  readonly stopLogprobs: TokenLogprobs | null
 }
 
 export interface TextStreamOptions {
@@ -54,7 +56,13 @@ export async function* textStream(generation: Generation, options: TextStreamOpt
     held = []
     return { type: 'text', text, tokens }
   }
-  const hit = (stopString: string): TextFinish => ({ type: 'finish', reason: 'stop', stopString, stopId: null })
+  const hit = (stopString: string): TextFinish => ({
+    type: 'finish',
+    reason: 'stop',
+    stopString,
+    stopId: null,
+    stopLogprobs: null,
+  })
   try {
     for await (const event of generation) {
       if (event.type === 'prompt') {
@@ -76,9 +84,8 @@ export async function* textStream(generation: Generation, options: TextStreamOpt
         const { emit, matched } = stops.push(last + detokenizer.finish())
         const rest = emit + stops.flush()
         if (rest !== '' || held.length > 0) yield piece(rest)
-        yield matched === null
-          ? { type: 'finish', reason: event.reason, stopString: null, stopId: event.stopId }
-          : hit(matched)
+        const { reason, stopId, stopLogprobs = null } = event
+        yield matched === null ? { type: 'finish', reason, stopString: null, stopId, stopLogprobs } : hit(matched)
         return
       }
     }

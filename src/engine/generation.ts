@@ -41,8 +41,13 @@ export type GenerationEvent =
       readonly logprobs: readonly ({ readonly token: number; readonly logprobs: TokenLogprobs } | null)[]
     }
   | { readonly type: 'token'; readonly token: number; readonly logprobs: TokenLogprobs | null }
-  /** Always last. `stopId`: the token that ended it (it is not in the token events). */
-  | { readonly type: 'finish'; readonly reason: 'stop' | 'length' | 'abort'; readonly stopId: number | null }
+  /** Always last. `stopId`: the token that ended it (it is in no token event); `stopLogprobs`: its own, where asked for. */
+  | {
+      readonly type: 'finish'
+      readonly reason: 'stop' | 'length' | 'abort'
+      readonly stopId: number | null
+      readonly stopLogprobs?: TokenLogprobs
+    }
 
 /** A running generation. Iterate once; a failure (device lost, engine closed) is thrown as a LorikeetError. */
 export interface Generation extends AsyncIterable<GenerationEvent> {

@@ -25,6 +25,8 @@ export class LiveGeneration implements Generation {
   #lastTokenAt: number | null = null
   #finishedAt: number | null = null
   #outcome: RequestTrace['outcome'] = null
+  /** Of the token that ended it. */
+  #stopLogprobs: TokenLogprobs | null = null
   #exit: Finish | LorikeetError | null = null
   readonly #abort = (): void => this.abort()
 
@@ -103,7 +105,8 @@ export class LiveGeneration implements Generation {
       return this.sequence.maxTokens > 0 ? null : { reason: 'length', stopId: null }
     }
     const finish = this.sequence.accept(token)
-    if (finish?.reason !== 'stop') this.#pushToken(token, logprobs)
+    if (finish?.reason === 'stop') this.#stopLogprobs = logprobs
+    else this.#pushToken(token, logprobs)
     return finish
   }
 
@@ -116,7 +119,8 @@ export class LiveGeneration implements Generation {
       this.#events.end(outcome)
     } else {
       this.#outcome = outcome.reason
-      this.#events.push({ type: 'finish', ...outcome })
+      const stopLogprobs = outcome.reason === 'stop' ? this.#stopLogprobs : null
+      this.#events.push({ type: 'finish', ...outcome, ...(stopLogprobs && { stopLogprobs }) })
       this.#events.end()
     }
     this.#port.observer.finished?.(this.trace)

@@ -199,7 +199,12 @@ describe('a chat', () => {
     const { choices } = await answerOf<ChatCompletion>(response)
     const expected = fakeLogprobs(50, 2, 0)
     const name = (token: number) => house.tokenizer.tokenText(token)
-    expect(choices[0]!.logprobs!.content).toHaveLength(2)
+    // As in vLLM, the token that ended the answer is among them.
+    expect(choices[0]!.logprobs!.content).toHaveLength(3)
+    expect(choices[0]!.logprobs!.content[2]).toMatchObject({
+      token: house.tokenizer.tokenText(EOS).text,
+      logprob: fakeLogprobs(EOS, 2, 2).logprob,
+    })
     expect(choices[0]!.logprobs!.content[0]).toEqual({
       token: name(50).text,
       bytes: name(50).bytes,
@@ -339,7 +344,7 @@ describe('a streamed chat', () => {
     const bytes = events.flatMap(({ choices }) =>
       (choices[0]!.logprobs?.content ?? []).flatMap((entry) => entry.bytes ?? []),
     )
-    expect(Buffer.from(bytes).toString('utf8')).toBe(text)
+    expect(Buffer.from(bytes).toString('utf8')).toBe(`${text}${house.tokenizer.tokenText(EOS).text}`)
     expect(events.flatMap(({ choices }) => choices[0]!.token_ids ?? [])).toEqual([...ids, EOS])
     expect(events[0]!.prompt_token_ids).toEqual(house.engine.lastRequest.prompt)
     // A piece and the log probabilities of its tokens come together: text never runs ahead of them.

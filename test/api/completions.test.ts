@@ -116,8 +116,9 @@ describe('a completion', () => {
     house.engine.script = () => ({ tokens: [user, a] })
     const answer = async (body: object) =>
       (await complete(house, { prompt: [a], logprobs: 0, ...body })).choices[0]!.logprobs!.text_offset
-    expect(await answer({})).toEqual([0, 0])
-    expect(await answer({ skip_special_tokens: false })).toEqual([0, 8])
+    // The last is the one that ended it.
+    expect(await answer({})).toEqual([0, 0, 1])
+    expect(await answer({ skip_special_tokens: false })).toEqual([0, 8, 9])
   })
 
   it('gives log probabilities of prompt and answer in one row with echo', async () => {
@@ -127,13 +128,14 @@ describe('a completion', () => {
     const answer = ids(house, ' there')
     const { choices } = await complete(house, { prompt, echo: true, logprobs: 0 })
     const { logprobs } = choices[0]!
-    expect(logprobs!.tokens).toHaveLength(prompt.length + answer.length)
+    expect(logprobs!.tokens).toHaveLength(prompt.length + answer.length + 1)
     expect(logprobs!.text_offset[prompt.length]).toBe('Hello'.length)
-    // logprobs: 0 still tells the token itself.
-    const [last] = answer.slice(-1)
-    expect(logprobs!.top_logprobs.at(-1)).toEqual({
-      [house.tokenizer.tokenText(last!).text]: fakeLogprobs(last!, 0, answer.length - 1).logprob,
-    })
+    // logprobs: 0 still tells the token itself, that which ended the answer included.
+    expect(logprobs!.top_logprobs.slice(prompt.length)).toEqual(
+      [...answer, EOS].map((token, i) => ({
+        [house.tokenizer.tokenText(token).text]: fakeLogprobs(token, 0, i).logprob,
+      })),
+    )
   })
 
   it('gives prompt_logprobs per choice, and the ids on request', async () => {
@@ -165,7 +167,7 @@ describe('a completion', () => {
       }
     }
     const { choices } = await complete(house, { prompt: [7], logprobs: 1 })
-    expect(choices[0]!.logprobs!.token_logprobs).toEqual([-9999])
+    expect(choices[0]!.logprobs!.token_logprobs[0]).toBe(-9999)
   })
 })
 
@@ -190,22 +192,32 @@ describe('a streamed completion', () => {
     expect(events.at(-1)).toMatchObject({ choices: [], usage: whole.usage })
   })
 
-  it('gives the same log probabilities as the whole answer', async () => {
-    const house = fakeHouse()
-    house.says(' there 🦜, my friend')
-    const body = { prompt: ids(house, 'Hello'), echo: true, logprobs: 2, max_tokens: 64, return_token_ids: true }
-    const whole = (await complete(house, body)).choices[0]!
-    const events = await eventsOf<Completion>(await house.post(PATH, { ...body, stream: true }))
-    const parts = events.map(({ choices }) => choices[0]!)
-    const join = <Key extends 'tokens' | 'token_logprobs' | 'top_logprobs' | 'text_offset'>(key: Key) =>
-      parts.flatMap(({ logprobs }) => (logprobs?.[key] ?? []) as unknown[])
-    for (const key of ['tokens', 'token_logprobs', 'top_logprobs', 'text_offset'] as const) {
-      expect(join(key)).toEqual(whole.logprobs![key])
-    }
-    expect(parts.map(({ text }) => text).join('')).toBe(whole.text)
-    expect(parts.flatMap(({ token_ids }) => token_ids ?? [])).toEqual(whole.token_ids)
-    expect(parts.filter(({ prompt_token_ids }) => prompt_token_ids)).toHaveLength(1)
-  })
+  it.each([{}, { include_stop_str_in_output: true, skip_special_tokens: false }])(
+    'gives the same log probabilities as the whole answer, with %j',
+    async (more) => {
+      const house = fakeHouse()
+      house.says(' there 🦜, my friend')
+      const body = {
+        prompt: ids(house, 'Hello'),
+        echo: true,
+        logprobs: 2,
+        max_tokens: 64,
+        return_token_ids: true,
+        ...more,
+      }
+      const whole = (await complete(house, body)).choices[0]!
+      const events = await eventsOf<Completion>(await house.post(PATH, { ...body, stream: true }))
+      const parts = events.map(({ choices }) => choices[0]!)
+      const join = <Key extends 'tokens' | 'token_logprobs' | 'top_logprobs' | 'text_offset'>(key: Key) =>
+        parts.flatMap(({ logprobs }) => (logprobs?.[key] ?? []) as unknown[])
+      for (const key of ['tokens', 'token_logprobs', 'top_logprobs', 'text_offset'] as const) {
+        expect(join(key)).toEqual(whole.logprobs![key])
+      }
+      expect(parts.map(({ text }) => text).join('')).toBe(whole.text)
+      expect(parts.flatMap(({ token_ids }) => token_ids ?? [])).toEqual(whole.token_ids)
+      expect(parts.filter(({ prompt_token_ids }) => prompt_token_ids)).toHaveLength(1)
+    },
+  )
 })
 
 describe('bad completions', () => {

@@ -84,6 +84,15 @@ describe('a generation', () => {
     expect(reading.events.at(-1)).toEqual({ type: 'finish', reason: 'stop', stopId })
   })
 
+  it('tells the log probabilities of the stop id too, where they are asked for', async () => {
+    const { engine } = open()
+    const free = alone(request({ maxTokens: 12, topLogprobs: 2 })).filter((event) => event.type === 'token')
+    const { token: stopId, logprobs } = free[5]!
+    const reading = read(engine.generate(request({ maxTokens: 12, topLogprobs: 2, stopIds: [stopId] })))
+    await reading.done
+    expect(reading.events.at(-1)).toEqual({ type: 'finish', reason: 'stop', stopId, stopLogprobs: logprobs })
+  })
+
   it('does not draw a stop id before minTokens', async () => {
     const { engine } = open()
     const stopIds = Array.from({ length: 32 }, (_, i) => i)

@@ -59,7 +59,7 @@ class Load {
       expect(generated).toEqual(tokensOf(whole).slice(0, generated.length))
       const finish = this.driver.finished.get(sequence)
       if (!finish) continue
-      expect({ type: 'finish', ...finish }).toEqual(whole.at(-1))
+      expect(whole.at(-1)).toMatchObject({ type: 'finish', ...finish })
       expect(generated).toEqual(tokensOf(whole))
       if (whole[0]!.type === 'prompt') expect(sequence.promptScores).toEqual(whole[0]!.logprobs)
     }

@@ -77,7 +77,9 @@ export function generateAlone(
     const position = prompt.length + n
     const banned = n < request.minTokens ? request.stopIds : []
     const { token, logprobs } = sample(past, { sample: request.sampling, position, banned }, topLogprobs, vocabSize)
-    if (request.stopIds.includes(token)) return [...events, { type: 'finish', reason: 'stop', stopId: token }]
+    if (request.stopIds.includes(token)) {
+      return [...events, { type: 'finish', reason: 'stop', stopId: token, ...(logprobs && { stopLogprobs: logprobs }) }]
+    }
     events.push({ type: 'token', token, logprobs })
     compute(token, position)
   }

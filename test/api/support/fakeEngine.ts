@@ -53,9 +53,13 @@ export class FakeGeneration implements Generation {
       this.#wake = resolve
       if (this.#isAborted) resolve()
     })
-    const finish = (reason: 'stop' | 'length' | 'abort', stopId: number | null): GenerationEvent => {
+    const finish = (
+      reason: 'stop' | 'length' | 'abort',
+      stopId: number | null,
+      stopLogprobs: TokenLogprobs | null = null,
+    ): GenerationEvent => {
       this.#end()
-      return { type: 'finish', reason, stopId }
+      return { type: 'finish', reason, stopId, ...(stopLogprobs && { stopLogprobs }) }
     }
     if (request.promptLogprobs !== null) {
       const count = request.promptLogprobs
@@ -79,7 +83,8 @@ export class FakeGeneration implements Generation {
       }
       const { done, value: token } = tokens.next()
       if (done) {
-        yield finish('stop', this.#script.stopId ?? request.stopIds[0] ?? 0)
+        const stopId = this.#script.stopId ?? request.stopIds[0] ?? 0
+        yield finish('stop', stopId, request.topLogprobs === null ? null : fakeLogprobs(stopId, request.topLogprobs, i))
         return
       }
       this.numPulled++
