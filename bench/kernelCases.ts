@@ -128,13 +128,13 @@ function loraCase(part: Part, rank: number, adapters: number, perSlot: number): 
       if (part === 'shrink') {
         const params = loraShrinkParams({ ...shape, in: inputs })
         return [
-          loraShrinkKernel(can, 'F16'),
+          loraShrinkKernel(can),
           { params, ...common, x: ramp(rows * inputs), down },
           loraShrinkGrid(can, columns, tiles, 1),
         ]
       }
       return [
-        loraExpandKernel(can, 'F16'),
+        loraExpandKernel(can),
         {
           params: loraExpandParams({ ...shape, outs }),
           ...common,

@@ -12,7 +12,7 @@
 //#include "step"
 //#include "team"
 //#include "lora_table"
-//#include "weights"
+//#include "lora_slab"
 
 const J = 2u; // vectors of four outputs of an invocation
 const N = 4u; // rows at a time
@@ -29,16 +29,18 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> step_words: array<u32>;
 @group(0) @binding(2) var<storage, read> table: array<u32>;
-@group(0) @binding(3) var<storage, read> slab: array<Packed4>;
+@group(0) @binding(3) var<storage, read> slab: array<vec2<u32>>;
 @group(0) @binding(4) var<storage, read> down: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> y: array<vec4<f32>>;
 
-/// Sums over r, [vectors, rows]: `vectors` of four outputs, WORKGROUP apart, of `rows` rows; both are literals.
-fn walk(vectors: u32, rows: u32, team: Team, p: LoraProjection, o4: u32, last4: u32, row: u32, row_last: u32,
+/// Sums over r, [vectors, rows]: `vectors` of four outputs, WORKGROUP apart, of `rows` rows; these and dtype are literals.
+fn walk(dtype: u32, vectors: u32, rows: u32, team: Team, p: LoraProjection, o4: u32, last4: u32, row: u32, row_last: u32,
         sums: ptr<function, array<vec4<f32>, N>>) {
+  let pairs = slab_pairs(dtype);
   let rank4 = p.rank / 4u;
+  let stride = rank4 * pairs;
   var b_at: array<u32, J>;
-  for (var j = 0u; j < vectors; j++) { b_at[j] = p.b / PACKED4_WORDS + min(o4 + j * WORKGROUP, last4) * 4u * rank4; }
+  for (var j = 0u; j < vectors; j++) { b_at[j] = p.b / 2u + min(o4 + j * WORKGROUP, last4) * 4u * stride; }
   for (var i = 0u; i < vectors * rows; i++) { (*sums)[i] = vec4<f32>(); }
   for (var piece = 0u; piece < rank4; piece += team_lanes(team)) {
     var mine = array<vec4<f32>, N>();
@@ -64,10 +66,11 @@ fn walk(vectors: u32, rows: u32, team: Team, p: LoraProjection, o4: u32, last4: 
         );
       }
       for (var j = 0u; j < vectors; j++) {
-        let b0 = weights4(slab[b_at[j] + k]);
-        let b1 = weights4(slab[b_at[j] + k + rank4]);
-        let b2 = weights4(slab[b_at[j] + k + 2u * rank4]);
-        let b3 = weights4(slab[b_at[j] + k + 3u * rank4]);
+        let at = b_at[j] + k * pairs;
+        let b0 = slab4(dtype, at);
+        let b1 = slab4(dtype, at + stride);
+        let b2 = slab4(dtype, at + 2u * stride);
+        let b3 = slab4(dtype, at + 3u * stride);
         for (var n = 0u; n < rows; n++) {
           let i = j * rows + n;
           let s = (*sums)[i];
@@ -99,7 +102,7 @@ fn main(team: Team, @builtin(workgroup_id) group: vec3<u32>) {
   if (group.x >= groups.x) { projection = 1u; group_first = groups.x; start4 = outs4.x; }
   if (group.x >= groups.x + groups.y) { projection = 2u; group_first = groups.x + groups.y; start4 = outs4.x + outs4.y; }
   let p = lora_projection(entry, projection);
-  if (g.rank_sum == 0u || g.dtype != DTYPE || p.rank == 0u) { return; }
+  if (g.rank_sum == 0u || p.rank == 0u) { return; }
   let first4 = (group.x - group_first) * J * WORKGROUP;
   let last4 = outs4[projection] - 1u;
 
@@ -109,9 +112,12 @@ fn main(team: Team, @builtin(workgroup_id) group: vec3<u32>) {
   for (var row = tile.row_start; row < row_end; row += N) {
     let rows = min(N, row_end - row);
     if (rows == 1u) {
-      walk(J, 1u, team, p, first4 + team_invocation(team), last4, row, row, &sums);
+      let mine4 = first4 + team_invocation(team);
+      if (HAS_F16 && g.dtype == F16) { walk(F16, J, 1u, team, p, mine4, last4, row, row, &sums); }
+      if (HAS_BF16 && g.dtype == BF16) { walk(BF16, J, 1u, team, p, mine4, last4, row, row, &sums); }
+      if (HAS_F32 && g.dtype == F32) { walk(F32, J, 1u, team, p, mine4, last4, row, row, &sums); }
       for (var j = 0u; j < J; j++) {
-        let mine = first4 + j * WORKGROUP + team_invocation(team);
+        let mine = mine4 + j * WORKGROUP;
         if (mine <= last4) {
           let at = row * stride4 + start4 + mine;
           y[at] = fma(vec4<f32>(p.scale), sums[j], y[at]);
@@ -120,7 +126,9 @@ fn main(team: Team, @builtin(workgroup_id) group: vec3<u32>) {
     } else {
       for (var some4 = first4; some4 < first4 + J * WORKGROUP; some4 += WORKGROUP) {
         let mine = some4 + team_invocation(team);
-        walk(1u, N, team, p, mine, last4, row, row_end - 1u, &sums);
+        if (HAS_F16 && g.dtype == F16) { walk(F16, 1u, N, team, p, mine, last4, row, row_end - 1u, &sums); }
+        if (HAS_BF16 && g.dtype == BF16) { walk(BF16, 1u, N, team, p, mine, last4, row, row_end - 1u, &sums); }
+        if (HAS_F32 && g.dtype == F32) { walk(F32, 1u, N, team, p, mine, last4, row, row_end - 1u, &sums); }
         for (var n = 0u; n < N; n++) {
           if (mine <= last4 && n < rows) {
             let at = (row + n) * stride4 + start4 + mine;

@@ -11,7 +11,7 @@
 //#include "step"
 //#include "team"
 //#include "lora_table"
-//#include "weights"
+//#include "lora_slab"
 
 const R = 8u; // columns of a team
 const N = 4u; // rows at a time
@@ -28,15 +28,16 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> step_words: array<u32>;
 @group(0) @binding(2) var<storage, read> table: array<u32>;
-@group(0) @binding(3) var<storage, read> slab: array<Packed4>;
+@group(0) @binding(3) var<storage, read> slab: array<vec2<u32>>;
 @group(0) @binding(4) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> down: array<f32>;
 
-/// Sums of this lane, [rows, R]: `rows` (a literal, at most N) rows from `row`, R columns from `column`.
-fn walk(rows: u32, team: Team, slice: vec2<u32>, a: LoraGroup, column: u32, row: u32, row_last: u32,
+/// Sums of this lane, [rows, R]: `rows` (at most N) rows from `row`, R columns from `column`. dtype and rows are literals.
+fn walk(dtype: u32, rows: u32, team: Team, slice: vec2<u32>, a: LoraGroup, column: u32, row: u32, row_last: u32,
         sums: ptr<function, array<f32, TEAM_SUMS>>) {
+  let pairs = slab_pairs(dtype);
   var a_at: array<u32, R>;
-  for (var r = 0u; r < R; r++) { a_at[r] = a.a / PACKED4_WORDS + min(column + r, a.rank_sum - 1u) * params.in4; }
+  for (var r = 0u; r < R; r++) { a_at[r] = a.a / 2u + min(column + r, a.rank_sum - 1u) * params.in4 * pairs; }
   var x_at: array<u32, N>;
   for (var n = 0u; n < rows; n++) { x_at[n] = min(row + n, row_last) * params.in4; }
   for (var i = 0u; i < rows * R; i++) { (*sums)[i] = 0.0; }
@@ -44,14 +45,13 @@ fn walk(rows: u32, team: Team, slice: vec2<u32>, a: LoraGroup, column: u32, row:
     var xs: array<vec4<f32>, N>;
     for (var n = 0u; n < rows; n++) { xs[n] = x[x_at[n] + k]; }
     for (var r = 0u; r < R; r++) {
-      let ws = weights4(slab[a_at[r] + k]);
+      let ws = slab4(dtype, a_at[r] + k * pairs);
       for (var n = 0u; n < rows; n++) {
         let i = n * R + r;
         (*sums)[i] = fma(ws.w, xs[n].w, fma(ws.z, xs[n].z, fma(ws.y, xs[n].y, fma(ws.x, xs[n].x, (*sums)[i]))));
       }
     }
   }
-  team_sums(team, sums, rows * R);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -59,7 +59,7 @@ fn main(team: Team, @builtin(workgroup_id) group: vec3<u32>) {
   let tile = tile_at(group.y);
   let a = lora_group(lora_entry(tile.slot, params.layer, params.num_layers, params.group));
   let column = team_index(team, group.x) * R;
-  if (column >= a.rank_sum || a.dtype != DTYPE) { return; }
+  if (column >= a.rank_sum) { return; }
   let slice = vec2<u32>(group.z * params.slice4, min((group.z + 1u) * params.slice4, params.in4));
   let row_end = tile.row_start + tile.row_count;
 
@@ -67,9 +67,15 @@ fn main(team: Team, @builtin(workgroup_id) group: vec3<u32>) {
   for (var row = tile.row_start; row < row_end; row += N) {
     let rows = min(N, row_end - row);
     if (rows == 1u) {
-      walk(1u, team, slice, a, column, row, row, &sums);
+      if (HAS_F16 && a.dtype == F16) { walk(F16, 1u, team, slice, a, column, row, row, &sums); }
+      if (HAS_BF16 && a.dtype == BF16) { walk(BF16, 1u, team, slice, a, column, row, row, &sums); }
+      if (HAS_F32 && a.dtype == F32) { walk(F32, 1u, team, slice, a, column, row, row, &sums); }
+      team_sums(team, &sums, R);
     } else {
-      walk(N, team, slice, a, column, row, row_end - 1u, &sums);
+      if (HAS_F16 && a.dtype == F16) { walk(F16, N, team, slice, a, column, row, row_end - 1u, &sums); }
+      if (HAS_BF16 && a.dtype == BF16) { walk(BF16, N, team, slice, a, column, row, row_end - 1u, &sums); }
+      if (HAS_F32 && a.dtype == F32) { walk(F32, N, team, slice, a, column, row, row_end - 1u, &sums); }
+      team_sums(team, &sums, N * R);
     }
     for (var j = 0u; j * team_lanes(team) < rows * R; j++) {
       let i = j * team_lanes(team) + team_lane(team);

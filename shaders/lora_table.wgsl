@@ -4,13 +4,18 @@
 //           A  [rank_sum, in], the ranks of the group's projections stacked
 //           B  [out, rank] of each projection
 //         Ranks are padded with zero rows and columns to multiples of 4; 0 means not adapted.
-//         The kernel that includes this declares `table`, and `slab` as Packed4 of its element type.
+//         The kernel that includes this declares `table`.
 const LORA_ENTRY = 32u;
 const LORA_GROUPS = 4u;
 const LORA_PROJECTION = 8u; // words of a projection within an entry, behind LORA_HEAD words
 const LORA_HEAD = 4u;
-// Element type this kernel is compiled for. Tiles whose adapter has another are left to the dispatch for that one.
-const DTYPE = 1u; // 0: F32, 1: F16, 2: BF16
+const F32 = 0u;
+const F16 = 1u;
+const BF16 = 2u;
+// Element types this kernel can meet: it is compiled with a loop for each.
+const HAS_F32 = true;
+const HAS_F16 = true;
+const HAS_BF16 = true;
 
 struct LoraGroup { a: u32, rank_sum: u32, dtype: u32 }
 fn lora_entry(slot: u32, layer: u32, num_layers: u32, group: u32) -> u32 {

@@ -40,6 +40,9 @@ fn team_beyond(index: u32, count: u32) -> bool { return index >= count; }
 fn team_sum(team: Team, value: f32) -> f32 { return subgroupAdd(value); }
 fn team_max(team: Team, value: f32) -> f32 { return subgroupMax(value); }
 
+/// `value`, which is the same in all lanes, in a form that loops around the functions above may depend on.
+fn team_agree(team: Team, value: f32) -> f32 { return value; }
+
 /// Adds the lanes of each sums[i], i < count; count is a power of two. Afterwards sums[j] of lane l is the total of
 /// sums[j * lanes + l], as far as there are so many.
 fn team_sums(team: Team, sums: ptr<function, array<f32, TEAM_SUMS>>, count: u32) {

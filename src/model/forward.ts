@@ -121,7 +121,7 @@ export class ForwardPass {
     const columns = ranks[plan.group]
     if (tiles === 0 || columns === 0) return
     recorder.dispatch(plan.shrink, loraShrinkGrid(this.#gpu.can, columns, tiles, plan.shrinkSplits))
-    recorder.dispatch(plan.expand, loraExpandGrid(plan.outs, tiles))
+    recorder.dispatch(plan.expand, loraExpandGrid(this.#gpu.can, plan.outs, tiles))
   }
 
   #matmul(recorder: StepRecorder, { shards }: MatmulPlan, rows: number): void {

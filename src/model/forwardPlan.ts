@@ -155,7 +155,7 @@ async function compile(gpu: Gpu, { spec, weights }: ForwardParts): Promise<Kerne
     attentionMerge: attentionMergeKernel(attention),
     activation: siluMulKernel({ bias: bias.mlp }),
     shrink: loraShrinkKernel(can),
-    expand: loraExpandKernel(),
+    expand: loraExpandKernel(can),
   }
   const compiled = await Promise.all(
     Object.entries(single).map(async ([name, choice]) => [name, await get(choice)] as const),

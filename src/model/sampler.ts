@@ -56,7 +56,7 @@ export class Sampler {
     { step, logits, vocabSize, maxLogits }: { step: Tracked; logits: Tracked; vocabSize: number; maxLogits: number },
   ): Promise<Sampler> {
     const team = teamShape(gpu.can)
-    const wanted = { constants: { WORKGROUP: team.workgroup }, includes: { team: team.source, step: STEP_INCLUDE } }
+    const wanted = { constants: team.constants, includes: { team: team.source, step: STEP_INCLUDE } }
     const [sample, logprobs] = await Promise.all([
       gpu.kernel({ name: 'sample', source: sampleSource, bindings: BINDINGS }, wanted),
       gpu.kernel({ name: 'logprobs', source: logprobsSource, bindings: BINDINGS }, wanted),

@@ -1,4 +1,5 @@
 /** Texts that several kernels include: the step's tables, weights by element type, the adapters' table. */
+import loraSlab from '../../../shaders/lora_slab.wgsl' with { type: 'text' }
 import loraTable from '../../../shaders/lora_table.wgsl' with { type: 'text' }
 import step from '../../../shaders/step.wgsl' with { type: 'text' }
 import weightsBf16 from '../../../shaders/weights_bf16.wgsl' with { type: 'text' }
@@ -10,11 +11,18 @@ export const STEP_INCLUDE: string = step
 
 export const LORA_TABLE_INCLUDE: string = loraTable
 
+export const LORA_SLAB_INCLUDE: string = loraSlab
+
 export const WEIGHTS_INCLUDE: Readonly<Record<FloatDtype, string>> = {
   F32: weightsF32,
   F16: weightsF16,
   BF16: weightsBf16,
 }
 
-/** Constant DTYPE of the kernels that read adapters, and what the adapters' table says of a group. */
-export const LORA_DTYPE: Readonly<Record<FloatDtype, number>> = { F32: 0, F16: 1, BF16: 2 }
+/** Element types an adapter may have. */
+export const LORA_DTYPES: readonly FloatDtype[] = ['F32', 'F16', 'BF16']
+
+/** Constants of the LoRA kernels: the element types they can meet. */
+export function loraDtypeConstants(dtypes: readonly FloatDtype[]): Readonly<Record<string, boolean>> {
+  return { HAS_F32: dtypes.includes('F32'), HAS_F16: dtypes.includes('F16'), HAS_BF16: dtypes.includes('BF16') }
+}

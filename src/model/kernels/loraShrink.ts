@@ -4,7 +4,7 @@ import type { Capabilities } from '../../gpu/capabilities.ts'
 import type { Grid, KernelDefinition } from '../../gpu/kernel.ts'
 import type { FloatDtype } from '../../weights/dtype.ts'
 import { type KernelChoice, paramWords } from './choice.ts'
-import { LORA_DTYPE, LORA_TABLE_INCLUDE, STEP_INCLUDE, WEIGHTS_INCLUDE } from './includes.ts'
+import { LORA_DTYPES, LORA_SLAB_INCLUDE, LORA_TABLE_INCLUDE, loraDtypeConstants, STEP_INCLUDE } from './includes.ts'
 import { teamGrid, teamShape } from './team.ts'
 
 const definition: KernelDefinition = {
@@ -24,11 +24,8 @@ const definition: KernelDefinition = {
 const COLUMNS_PER_TEAM = 8
 const ROWS_AT_A_TIME = 4
 
-/**
- * Serves the tiles whose adapter has this element type and passes over the others: a step dispatches it once for each
- * type among its adapters, which is nearly always one.
- */
-export function loraShrinkKernel(can: Capabilities, dtype: FloatDtype): KernelChoice {
+/** @param dtypes element types that the adapters of a step may have; each costs compile time */
+export function loraShrinkKernel(can: Capabilities, dtypes: readonly FloatDtype[] = LORA_DTYPES): KernelChoice {
   const team = teamShape(can)
   return {
     definition,
@@ -38,13 +35,13 @@ export function loraShrinkKernel(can: Capabilities, dtype: FloatDtype): KernelCh
         N: ROWS_AT_A_TIME,
         TEAM_SUMS: COLUMNS_PER_TEAM * ROWS_AT_A_TIME,
         ...team.constants,
-        DTYPE: LORA_DTYPE[dtype],
+        ...loraDtypeConstants(dtypes),
       },
       includes: {
         step: STEP_INCLUDE,
         team: team.source,
         lora_table: LORA_TABLE_INCLUDE,
-        weights: WEIGHTS_INCLUDE[dtype],
+        lora_slab: LORA_SLAB_INCLUDE,
       },
     },
   }

@@ -62,18 +62,17 @@ async function run(bench: KernelBench, made: Scene, splits = 1): Promise<Float32
   const down = await bench.upload('down', new Float32Array(splits * shape.rowCapacity * COLUMNS).fill(Number.NaN))
   const y = await bench.upload('y', made.y)
   const x = await bench.upload('x', made.x)
-  for (const dtype of new Set(adapters.map((adapter) => adapter.dtype))) {
-    await bench.run(
-      loraShrinkKernel(bench.gpu.can, dtype),
-      { params: loraShrinkParams({ ...shape, in: inputs }), step, table, slab, x, down },
-      loraShrinkGrid(bench.gpu.can, COLUMNS, tiles, splits),
-    )
-    await bench.run(
-      loraExpandKernel(bench.gpu.can, dtype),
-      { params: loraExpandParams({ ...shape, outs }), step, table, slab, down, y },
-      loraExpandGrid(bench.gpu.can, outs, tiles),
-    )
-  }
+  const dtypes = [...new Set(adapters.map((adapter) => adapter.dtype))]
+  await bench.run(
+    loraShrinkKernel(bench.gpu.can, dtypes),
+    { params: loraShrinkParams({ ...shape, in: inputs }), step, table, slab, x, down },
+    loraShrinkGrid(bench.gpu.can, COLUMNS, tiles, splits),
+  )
+  await bench.run(
+    loraExpandKernel(bench.gpu.can, dtypes),
+    { params: loraExpandParams({ ...shape, outs }), step, table, slab, down, y },
+    loraExpandGrid(bench.gpu.can, outs, tiles),
+  )
   await bench.run(
     loraScaleBiasKernel(),
     { params: loraScaleBiasParams({ ...PLACE, outs }), step, table, slab, y },
