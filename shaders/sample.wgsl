@@ -1,56 +1,74 @@
-// sample: records[i].token = the next token of logits row i
+// sample: records[row].token = the next token of a row of logits
 //
-// Order.  As vLLM's: banned ids, temperature, min-p, top-k, top-p, then one draw. Ties go to the lower id.
-// Work.   One team owns one logits row; its lanes stride over the vocabulary, pass after pass. Nothing is sorted: tokens
-//         are ordered by (logit, then lower id), and top-k and top-p each look for their place in that order by bisection,
-//         first over the bits of the logit, then, if several tokens share them, over ids. A greedy row costs one pass, a
-//         draw one more, and top-k and top-p a few dozen each at most.
-// Draw.   Gumbel-max: the kept token with the largest logit / T - log(E), where E is exponential and comes from a hash of
-//         (seed, position, id). The same request draws the same tokens alone, in any batch, and after preemption.
-// Sums.   Counts are whole numbers below 2^24, exact in f32. Masses are f32, by lane and then by team, in fixed order.
-// Data.   logits [numLogits, vocab]; records [numLogits, RECORD_WORDS]: token, status (1: the row holds NaN, or nothing is
-//         left to draw), then what logprobs.wgsl writes. Rows that only score a known token copy it.
-// Limits. 4 bindings. Vocabulary below 2^24. Each reduction stands in one place, inside a loop: shaders with many barriers
-//         take software devices a minute to compile.
+// Order.  As vLLM's: temperature, min-p, top-k, top-p, then one draw. Ties go to the lower id. What changes the logits
+//         themselves comes before, in adjust.wgsl, which leaves an adjusted copy of the rows concerned.
+// Draw.   Gumbel-max in its product form: of the tokens kept, the one with the largest weight / E, where weight =
+//         exp((logit - largest) / temperature) and E is exponential, from a hash of (seed, position, id). The same request
+//         draws the same tokens alone, in any batch, and after preemption.
+// Filters. Nothing is sorted and no threshold is looked for. Tokens stand in an order (larger logit first, then lower id);
+//         top-k and top-p keep its beginning. So a winner drawn from more than is kept is the winner of what is kept if
+//         it is kept itself, and that takes one pass to know: it counts the tokens before it and adds up their weights.
+//         If it is not kept, the draw is repeated among those before it; the expected number of repeats is the logarithm
+//         of (mass drawn from / mass kept). Where both filters act, top-p needs the mass of the k likeliest. The pass
+//         measures three more places, between which that mass lies, and is repeated, with the places moved closer, only
+//         while the verdict depends on where.
+// Work.   One crew looks through one row of logits, pass after pass: greedy one, a draw two, filters usually three.
+// Sums.   Counts are whole numbers below 2^24, exact in f32. Masses are f32, by lane and then by crew, in fixed order.
+// Data.   logits [rows, vocab]: the raw rows of the step, or the adjusted ones of this round, as params says. counts
+//         [slots, vocab]: tokens of sequences under penalties (see adjust.wgsl); a token drawn for one is added.
+//         records [numLogits, RECORD_WORDS]: token, status (1: a logit is NaN or infinite, or no token may be drawn), then
+//         what logprobs.wgsl writes. Rows that only score a known token copy it.
+// Limits. 5 bindings. Vocabulary below 2^24. One reduction, inside the loop: shaders with many barriers take software
+//         devices a minute to compile.
 // Twin.   src/model/sampler.ts; checked against test/support/reference/sample.ts.
 
 //#include "step"
-//#include "team"
+//#include "crew"
 
 const RECORD_WORDS = 44u;
-const NEVER = 0xffffffffu;
+// Tokens a lane looks at together, which keeps as many loads on their way.
+const UNROLL = 4u;
+const LOWEST_FINITE = -0x1.fffffep+127f;
+// Keys of -inf, and of the first thing that is not a finite number above it.
+const KEY_LOWEST = 0u;
+const KEY_INFINITE = 0xff000000u;
 
 struct Params {
   vocab: u32,
+  // Whether `logits` holds adjusted rows, and the first of them.
+  adjusted: u32,
+  first: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> step_words: array<u32>;
 @group(0) @binding(2) var<storage, read> logits: array<f32>;
 @group(0) @binding(3) var<storage, read_write> records: array<u32>;
+@group(0) @binding(4) var<storage, read_write> counts: array<u32>;
 
-// One LogitsRow of the step's tables.
+// How to draw: what LogitsRow of the step's tables says, in the form the passes use.
 struct Wanted {
-  temperature: f32,
-  top_k: u32,
+  // log2(e) / temperature, or 0 for greedy.
+  sharpness: f32,
+  // Logits further than this below the largest are dropped by min-p.
+  reach: f32,
+  top_k: f32,
   top_p: f32,
-  min_p: f32,
-  seed: u32,
-  position: u32,
-  banned: u32,
-  num_banned: u32,
+  // Of seed and position.
+  hash: u32,
 }
 
-// A place in the order of tokens: it is reached by those with a larger key, and at `key` by ids up to `id`.
+// A place in the order of tokens: those with a larger logit are before it, and with the same one those with a lower id.
 struct Place {
-  key: u32,
+  logit: f32,
   id: u32,
 }
 
-// f32 bits in an order that unsigned comparison respects: -inf < -1 < -0 < 0 < 1 < inf.
-fn key_of(x: f32) -> u32 {
-  let bits = bitcast<u32>(x);
-  return select(bits | 0x80000000u, ~bits, (bits >> 31u) == 1u);
+// How many tokens have at least this logit, and their weight.
+struct Level {
+  logit: f32,
+  count: f32,
+  mass: f32,
 }
 
 // -inf, which may not be written as a constant.
@@ -59,23 +77,23 @@ fn lowest() -> f32 {
   return bitcast<f32>(bits);
 }
 
-fn is_nan(x: f32) -> bool {
-  return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
+// f32 as a u32 that compares like it: -inf is KEY_LOWEST, -0 equals 0, and NaN and inf are KEY_INFINITE or more.
+fn key_of(x: f32) -> u32 {
+  let bits = bitcast<u32>(x);
+  return select(bits | 0x80000000u, 0u - bits, (bits >> 31u) == 1u) - 0x00800000u;
+}
+fn logit_of(key: u32) -> f32 {
+  let ordered = key + 0x00800000u;
+  return bitcast<f32>(select(0u - ordered, ordered & 0x7fffffffu, (ordered >> 31u) == 1u));
 }
 
-// The logit of a token, or -inf where it is banned.
-fn logit(base: u32, id: u32, wanted: Wanted) -> f32 {
-  var x = logits[base + id];
-  for (var i = 0u; i < wanted.num_banned; i++) {
-    if (step_words[wanted.banned + i] == id) {
-      x = lowest();
-    }
-  }
-  return x;
+// The logit of a token, or -inf behind the end of the vocabulary.
+fn logit_at(base: u32, id: u32) -> f32 {
+  return select(lowest(), logits[base + min(id, params.vocab - 1u)], id < params.vocab);
 }
 
-fn reaches(key: u32, id: u32, place: Place) -> bool {
-  return key > place.key || (key == place.key && id <= place.id);
+fn is_before(x: f32, id: u32, place: Place) -> bool {
+  return x > place.logit || (x == place.logit && id < place.id);
 }
 
 // PCG output permutation as a hash (M. Jarzynski and M. Olano, Hash Functions for GPU Rendering, JCGT 9(3), 2020).
@@ -86,137 +104,185 @@ fn pcg(value: u32) -> u32 {
 }
 
 // A standard exponential, exact in its small values, which are the ones that win.
-fn exponential(seed: u32, position: u32, id: u32) -> f32 {
-  let bits = pcg(pcg(pcg(seed) ^ position) ^ id);
-  let v = (f32(bits) + 0.5) * 2.3283064365386963e-10; // 2^-32
-  return select(-log(max(1.0 - v, 5.9604645e-8)), v * (1.0 + v * (0.5 + v * 0.33333334)), v < 0.01);
+fn exponential(hash: u32, id: u32) -> f32 {
+  let v = (f32(pcg(hash ^ id)) + 0.5) * 0x1p-32f;
+  return select(-log(max(1.0 - v, 0x1p-24f)), v * (1.0 + v * (0.5 + v * 0.33333334)), v < 0.01);
 }
 
-// How many tokens reach `place`, and with `weigh` their mass relative to the likeliest token's.
-fn measure(team: Team, base: u32, wanted: Wanted, place: Place, weigh: bool, largest: f32) -> vec2<f32> {
+// The likeliest token, by key.
+fn likeliest(crew: Crew, base: u32) -> Tally {
+  var best = KEY_LOWEST;
+  var best_id = params.vocab;
+  for (var i = crew_lane(crew); i < params.vocab; i += UNROLL * crew_lanes(crew)) {
+    for (var j = 0u; j < UNROLL; j++) {
+      let id = i + j * crew_lanes(crew);
+      let key = key_of(logit_at(base, id));
+      let ahead = key > best;
+      best = select(best, key, ahead);
+      best_id = select(best_id, id, ahead);
+    }
+  }
+  return Tally(best, best_id, vec4<f32>(0.0), vec4<f32>(0.0));
+}
+
+// The winner of a draw among the tokens before `end`; how many they are, and their mass.
+fn drawn(crew: Crew, base: u32, wanted: Wanted, end: Place, largest: f32) -> Tally {
+  var best = 0.0;
+  var best_id = params.vocab;
   var count = 0.0;
   var mass = 0.0;
-  for (var id = team_lane(team); id < params.vocab; id += team_lanes(team)) {
-    let x = logit(base, id, wanted);
-    if (reaches(key_of(x), id, place)) {
-      count += 1.0;
-      if (weigh) { mass += exp((x - largest) / wanted.temperature); }
+  for (var i = crew_lane(crew); i < params.vocab; i += UNROLL * crew_lanes(crew)) {
+    for (var j = 0u; j < UNROLL; j++) {
+      let id = i + j * crew_lanes(crew);
+      let x = logit_at(base, id);
+      let takes_part = is_before(x, id, end);
+      let weight = select(0.0, exp2((x - largest) * wanted.sharpness), takes_part);
+      count += select(0.0, 1.0, takes_part);
+      mass += weight;
+      let score = weight / exponential(wanted.hash, id);
+      let ahead = score > best;
+      best = select(best, score, ahead);
+      best_id = select(best_id, id, ahead);
     }
   }
-  return vec2<f32>(team_agree(team, team_sum(team, count)), team_agree(team, team_sum(team, mass)));
+  // The bits of positive numbers are in their order.
+  return Tally(bitcast<u32>(best), best_id, vec4<f32>(count, 0.0, 0.0, 0.0), vec4<f32>(mass, 0.0, 0.0, 0.0));
 }
 
-// The place that top-k and top-p leave of those that reach `from`: the first one to which k tokens reach, then the first
-// one to which top_p of the mass reaches. `top` is the key of the likeliest token.
-fn filtered(team: Team, base: u32, wanted: Wanted, from_place: Place, top: u32, largest: f32) -> Place {
-  var place = from_place;
-  for (var criterion = 0u; criterion < 2u; criterion++) {
-    let by_mass = criterion == 1u;
-    if (select(wanted.top_k == 0u || wanted.top_k >= params.vocab, wanted.top_p >= 1.0, by_mass)) { continue; }
-    var goal = f32(wanted.top_k);
-    // What reaches `low` suffices, what reaches `high` does not; `low_count` and `high_count` are how many do.
-    var low = place.key;
-    var high = top + 1u;
-    var low_count = 0.0;
-    var high_count = 0.0;
-    var low_id = 0u; // with `high_id` the bounds of the bisection over the ids that share the key `low`
-    var high_id = select(params.vocab - 1u, place.id, place.id < params.vocab);
-    var probe = place; // the first pass measures all there is
-    var phase = 0u; //    0: all, 1: keys, 2: ids
-    loop {
-      let reached = measure(team, base, wanted, probe, by_mass, largest);
-      let amount = select(reached.x, reached.y, by_mass);
-      if (phase == 0u) {
-        if (by_mass) { goal = max(wanted.top_p * amount, 1e-30); } // above nothing: one token stays even with top_p = 0
-        if (amount <= goal && !by_mass) { break; }
-        low_count = reached.x;
-        phase = 1u;
-      } else if (phase == 1u) {
-        if (amount >= goal) {
-          low = probe.key;
-          low_count = reached.x;
-          high_id = params.vocab - 1u;
-        } else {
-          high = probe.key;
-          high_count = reached.x;
-        }
-      } else if (amount >= goal) {
-        high_id = probe.id;
-      } else {
-        low_id = probe.id + 1u;
-      }
-      if (phase == 1u) {
-        place = Place(low, high_id);
-        if (low_count == goal && !by_mass) { break; }
-        if (high - low > 1u) {
-          probe = Place(low + (high - low) / 2u, NEVER);
-          continue;
-        }
-        if (low_count - high_count <= 1.0) { break; }
-        phase = 2u;
-      }
-      place = Place(low, high_id);
-      if (low_id >= high_id) { break; }
-      probe = Place(low, (low_id + high_id) / 2u);
+// Count and mass of the tokens before `winner`, and of those that have at least the logits `levels`.
+fn measured(crew: Crew, base: u32, wanted: Wanted, winner: Place, levels: vec3<f32>, largest: f32) -> Tally {
+  var count = vec4<f32>(0.0);
+  var mass = vec4<f32>(0.0);
+  for (var i = crew_lane(crew); i < params.vocab; i += UNROLL * crew_lanes(crew)) {
+    for (var j = 0u; j < UNROLL; j++) {
+      let id = i + j * crew_lanes(crew);
+      let x = logit_at(base, id);
+      let weight = exp2((x - largest) * wanted.sharpness);
+      let within = vec4<bool>(is_before(x, id, winner), x >= levels.x, x >= levels.y, x >= levels.z);
+      count += select(vec4<f32>(0.0), vec4<f32>(1.0), within);
+      mass += select(vec4<f32>(0.0), vec4<f32>(weight), within);
     }
   }
-  return place;
+  return Tally(0u, 0u, count, mass);
 }
+
+// Three levels that divide what lies between two, all different while there are so many.
+fn levels_between(low: f32, high: f32) -> vec3<f32> {
+  let least = key_of(low) + 1u;
+  let most = max(key_of(high) - 1u, least);
+  let middle = mix(vec3<f32>(low), vec3<f32>(high), vec3<f32>(0.25, 0.5, 0.75));
+  return vec3<f32>(
+    logit_of(clamp(key_of(middle.x), least, most)), logit_of(clamp(key_of(middle.y), least, most)),
+    logit_of(clamp(key_of(middle.z), least, most)),
+  );
+}
+
+const LIKELIEST = 0u;
+const DRAW = 1u;
+const CHECK = 2u;
 
 @compute @workgroup_size(WORKGROUP)
-fn main(team: Team, @builtin(workgroup_id) group: vec3<u32>) {
-  let row = team_index(team, group.x);
-  if (team_beyond(row, num_logits())) { return; }
-  let at = logits_at(row);
-  let base = row * params.vocab;
-  if (step_words[at + 1u] == 1u) { // score: the token is known
-    if (team_lane(team) == 0u) {
-      records[row * RECORD_WORDS] = step_words[at + 2u];
-      records[row * RECORD_WORDS + 1u] = 0u;
-    }
-    return;
+fn main(crew: Crew, @builtin(workgroup_id) group: vec3<u32>) {
+  let index = crew_index(crew, group.x);
+  var row = index;
+  if (params.adjusted == 1u) {
+    if (crew_beyond(params.first + index, num_adjusted())) { return; }
+    row = adjusted_row(params.first + index);
   }
+  if (crew_beyond(row, num_logits())) { return; }
+  let at = logits_at(row);
+  let adjustment = step_words[at + 10u];
+  if (params.adjusted == 0u) {
+    if (adjustment != 0u) { return; }
+    if (step_words[at + 1u] == 1u) { // score: the token is known
+      if (crew_lane(crew) == 0u) {
+        records[row * RECORD_WORDS] = step_words[at + 2u];
+        records[row * RECORD_WORDS + 1u] = 0u;
+      }
+      return;
+    }
+  }
+  let base = index * params.vocab;
   let wanted = Wanted(
-    bitcast<f32>(step_words[at + 4u]), step_words[at + 5u], bitcast<f32>(step_words[at + 6u]),
-    bitcast<f32>(step_words[at + 7u]), step_words[at + 8u], step_words[at + 9u], step_words[at + 10u],
-    step_words[at + 11u],
+    bitcast<f32>(step_words[at + 4u]), bitcast<f32>(step_words[at + 7u]), f32(step_words[at + 5u]),
+    bitcast<f32>(step_words[at + 6u]), pcg(pcg(step_words[at + 8u]) ^ step_words[at + 9u]),
   );
 
-  // First the likeliest token; then, unless that is all that was asked, the winner of the draw among those kept.
+  var phase = LIKELIEST;
   var token = params.vocab;
   var failed = false;
   var largest = 0.0;
-  var place = Place(key_of(bitcast<f32>(0xff7fffffu)), NEVER); // from the lowest finite value: all but the banned
-  for (var drawing = 0u; drawing < 2u; drawing++) {
-    var best = lowest();
-    var best_id = params.vocab;
-    var bad = 0.0;
-    for (var id = team_lane(team); id < params.vocab; id += team_lanes(team)) {
-      var score = logit(base, id, wanted);
-      if (is_nan(score)) { bad += 1.0; }
-      if (drawing == 1u) {
-        if (!reaches(key_of(score), id, place)) { continue; }
-        score = (score - largest) / wanted.temperature - log(exponential(wanted.seed, wanted.position, id));
-      }
-      if (score > best) {
-        best = score;
-        best_id = id;
-      }
+  var end = Place(0.0, 0u); //    the draw is among the tokens before it
+  var winner = Place(0.0, 0u);
+  // The k likeliest are all of `some` and of `enough` as many as are missing. k is the number of candidates if those are fewer.
+  var k = 0.0;
+  var some = Level(0.0, 0.0, 0.0);
+  var enough = Level(0.0, 0.0, 0.0);
+  var levels = vec3<f32>(0.0);
+  loop {
+    var mine: Tally;
+    if (phase == LIKELIEST) {
+      mine = likeliest(crew, base);
+    } else if (phase == DRAW) {
+      mine = drawn(crew, base, wanted, end, largest);
+    } else {
+      mine = measured(crew, base, wanted, winner, levels, largest);
     }
-    let most = team_agree(team, team_max(team, best));
-    token = u32(team_agree(team, -team_max(team, -f32(select(params.vocab, best_id, best == most)))));
-    if (drawing == 1u) { break; }
-    failed = team_agree(team, team_sum(team, bad)) > 0.0 || token >= params.vocab;
-    if (failed || wanted.temperature == 0.0) { break; }
-    largest = most;
-    let top = key_of(largest);
-    if (wanted.min_p > 0.0) {
-      place.key = max(place.key, key_of(largest + wanted.temperature * log(wanted.min_p)));
+    let all = crew_tally(crew, mine);
+
+    if (phase == LIKELIEST) {
+      token = all.id;
+      failed = all.best == KEY_LOWEST || all.best >= KEY_INFINITE;
+      if (failed || wanted.sharpness == 0.0) { break; }
+      largest = logit_of(all.best);
+      end = Place(max(largest - wanted.reach, LOWEST_FINITE), params.vocab);
+      phase = DRAW;
+      continue;
     }
-    place = filtered(team, base, wanted, place, top, largest);
+    if (phase == DRAW) {
+      token = all.id;
+      if (wanted.top_k == 0.0 && wanted.top_p >= 1.0) { break; }
+      if (k == 0.0) {
+        k = all.counts.x;
+        if (wanted.top_k > 0.0) { k = min(k, wanted.top_k); }
+        some = Level(logit_of(key_of(largest) + 1u), 0.0, 0.0);
+        enough = Level(end.logit, all.counts.x, all.masses.x);
+        // Below, weights are lost in the rounding of their sum.
+        let low = max(enough.logit, largest - (log2(f32(params.vocab)) + 24.0) / wanted.sharpness);
+        levels = levels_between(low, some.logit);
+      }
+      winner = Place(logits[base + token], token);
+      phase = CHECK;
+      continue;
+    }
+    for (var i = 0u; i < 3u; i++) {
+      let level = Level(levels[i], all.counts[i + 1u], all.masses[i + 1u]);
+      if (level.count >= k && level.logit > enough.logit) { enough = level; }
+      if (level.count < k && level.logit < some.logit) { some = level; }
+    }
+    var least = max(some.mass, all.masses.x + exp2((winner.logit - largest) * wanted.sharpness));
+    var most = enough.mass;
+    if (enough.count == k) {
+      least = most;
+    } else if (key_of(some.logit) - key_of(enough.logit) <= 1u) {
+      least = some.mass + (k - some.count) * exp2((enough.logit - largest) * wanted.sharpness);
+      most = least;
+    }
+    let first = all.counts.x == 0.0; // one token stays even with top_p = 0
+    if (first || (all.counts.x < k && (wanted.top_p >= 1.0 || all.masses.x < wanted.top_p * least))) { break; }
+    if (all.counts.x >= k || all.masses.x >= wanted.top_p * most || most - least <= 0x1p-22f * most) {
+      end = winner;
+      if (enough.logit > winner.logit) { end = Place(enough.logit, params.vocab); }
+      phase = DRAW;
+    }
+    levels = levels_between(enough.logit, some.logit);
   }
-  if (team_lane(team) == 0u) {
+  if (crew_lane(crew) == 0u) {
     records[row * RECORD_WORDS] = token;
     records[row * RECORD_WORDS + 1u] = select(0u, 1u, failed);
+    if (params.adjusted == 1u && !failed) {
+      let slot = step_words[adjustment];
+      if (slot != 0u) { counts[(slot - 1u) * params.vocab + token] += 1u; }
+    }
   }
 }

@@ -32,3 +32,7 @@ fn tile_at(tile: u32) -> Tile {
 fn logits_at(i: u32) -> u32 { return step_words[5] + i * STEP_LOGITS_WORDS; }
 /// Row of the step whose logits are the i-th wanted.
 fn logits_row(i: u32) -> u32 { return step_words[logits_at(i)]; }
+
+/// Logits rows that are adjusted before a token is drawn, and the i-th of them.
+fn num_adjusted() -> u32 { return step_words[7]; }
+fn adjusted_row(i: u32) -> u32 { return step_words[step_words[8] + i]; }

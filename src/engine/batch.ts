@@ -36,11 +36,18 @@ export interface SampleWanted {
   readonly position: number
   /** Ids that may not be drawn (end-of-sequence and stop ids before minTokens). At most 32. */
   readonly banned: readonly number[]
+  /** Ids that may be drawn at all: bit id % 32 of word id / 32. Default: every id. Read before submit() returns. */
+  readonly allowed?: Uint32Array
+  /** The sequence whose tokens the penalties look at: the same object for each of its draws. Needed with any penalty. */
+  readonly history?: TokenHistory
 }
 
-/** How a token is drawn. Applied in this order: temperature, min-p, top-k, top-p; ties go to the lower id. */
+/**
+ * How a token is drawn. Applied in this order, as in vLLM: the allowed ids, banned ids and logit bias, penalties,
+ * temperature, min-p, top-k, top-p; ties go to the lower id. Log probabilities are those of the logits before all this.
+ */
 export interface SamplingParams {
-  /** 0 is greedy. */
+  /** Below 1e-5 is greedy. */
   readonly temperature: number
   /** Keep the k likeliest; 0 keeps all. */
   readonly topK: number
@@ -50,6 +57,28 @@ export interface SamplingParams {
   readonly minP: number
   /** 32-bit seed. The draw depends on (seed, position) alone, never on the batch. */
   readonly seed: number
+  /** Subtracted once from the logit of every token generated before. Default 0. */
+  readonly presencePenalty?: number
+  /** Subtracted as often as the token was generated before. Default 0. */
+  readonly frequencyPenalty?: number
+  /** Above 0: divides positive logits and multiplies others, of tokens in the prompt or generated. Default 1. */
+  readonly repetitionPenalty?: number
+  /** Added to logits; -100 and less ban the id. At most 300, ids ascending, each once. Default none. */
+  readonly logitBias?: readonly TokenBias[]
+}
+
+export interface TokenBias {
+  readonly id: number
+  readonly bias: number
+}
+
+/** A sequence as penalties see it. Where steps run ahead, its last tokens may be on the device only. */
+export interface TokenHistory {
+  /** Prompt and answer as far as known; whole whenever it draws at a position that does not follow its last draw. */
+  readonly tokens: readonly number[]
+  readonly numPrompt: number
+  /** False once it has ended or was preempted: what the device keeps of it may go. */
+  readonly isRunning: boolean
 }
 
 /** What comes back: one record per LogitsRow, in the order of spans and rows of the Batch that asked. */

@@ -9,16 +9,17 @@ import { invariant } from '../errors.ts'
 import type { Gpu } from '../gpu/gpu.ts'
 import type { Tracked } from '../gpu/ledger.ts'
 import type { ReadbackRing } from '../gpu/readbackRing.ts'
+import { adjustmentWords } from '../model/adjustment.ts'
 import type { ForwardPass, LoraRanks } from '../model/forward.ts'
 import { BLOCK_SIZE } from '../model/kvCache.ts'
 import { RECORD_BYTES, readRecord, type Sampler } from '../model/sampler.ts'
 import { GROUPS, type Group } from '../model/spec.ts'
 import { type StepShape, StepTables, stepWords, TILE_ROWS } from '../model/stepTables.ts'
+import { adjustmentOf, isAdjusted } from './adjustmentOf.ts'
 import type { Batch, LogitsRow, Runner, RunnerLimits, Span, StepResult } from './batch.ts'
 
 /** Steps whose results may be on their way at once. */
 const RING_DEPTH = 2
-const MAX_BANNED = 32
 
 /** What the runner asks of the adapter pool. */
 export interface ResidentRanks {
@@ -43,7 +44,7 @@ export function stepBufferWords(limits: RunnerLimits): number {
     maxSpans: limits.maxSpans,
     maxLogits: limits.maxLogitsRows,
     blocksPerSequence: Math.ceil(limits.maxModelLen / BLOCK_SIZE),
-    maxBanned: MAX_BANNED,
+    adjustmentWords: adjustmentWords(limits.vocabSize),
   })
 }
 
@@ -79,6 +80,7 @@ export class GpuRunner implements Runner {
       recorder,
       shape.logits,
       wanted.some(({ topLogprobs }) => topLogprobs !== null),
+      shape.adjusted,
     )
     const pending = shape.logits ? this.#ring.record(recorder, sampler.records, shape.logits * RECORD_BYTES) : null
     recorder.submit()
@@ -96,6 +98,7 @@ export class GpuRunner implements Runner {
       rows,
       tiles: tiles.length,
       logits: sum(spans, ({ logits }) => logits.length),
+      adjusted: sum(spans, ({ logits }) => logits.filter(({ want }) => isAdjusted(want)).length),
       splits: this.#parts.forward.splitsFor(rows, Math.max(...spans.map(({ start, tokens }) => start + tokens.length))),
     }
     invariant(
@@ -123,8 +126,7 @@ export class GpuRunner implements Runner {
   #addLogits({ want, topLogprobs }: LogitsRow, row: number): void {
     const sampled = 'sample' in want ? want : null
     const { temperature = 0, topK = 0, topP = 1, minP = 0, seed = 0 } = sampled?.sample ?? {}
-    const banned = sampled?.banned ?? []
-    invariant(banned.length <= MAX_BANNED, 'Too many banned ids')
+    const adjustment = sampled && isAdjusted(sampled) ? adjustmentOf(sampled, this.#parts.sampler.counts) : null
     this.#tables.addLogits({
       row,
       score: 'score' in want ? want.score : null,
@@ -135,8 +137,7 @@ export class GpuRunner implements Runner {
       minP,
       seed,
       position: sampled?.position ?? 0,
-      banned: this.#tables.addList(banned),
-      numBanned: banned.length,
+      adjustment: adjustment && this.#tables.addAdjustment(adjustment),
     })
   }
 

@@ -93,6 +93,7 @@ export class Runtime {
           logits: forward.logits,
           vocabSize: spec.vocabSize,
           maxLogits: sizes.maxLogitsRows,
+          maxSequences: sizes.maxSpans,
         }),
       )
       const runner = await GpuRunner.create(

@@ -6,14 +6,21 @@
  *   rows     4 words each: token, position, offset of the sequence's block table, adapter slot + 1 (0 = base)
  *   tiles    4 words each: slot, first row, rows, 0: the adapter segments, cut into pieces of at most TILE_ROWS
  *   logits  16 words each: which row, what to do with its logits, how to sample
- *   lists    block tables and banned token ids, wherever their owners say
+ *   lists    block tables and adjustments of logits, wherever their owners say
  */
 import { invariant } from '../errors.ts'
+import { ADJUSTMENT_WORDS, type Adjustment } from './adjustment.ts'
 
 const HEADER_WORDS = 16
 const ROW_WORDS = 4
 const TILE_WORDS = 4
 const LOGITS_WORDS = 16
+
+/** Below this a temperature means greedy, as in vLLM. */
+const GREEDY_BELOW = 1e-5
+/** Above this nothing is left of the logits' differences, and f32 is at its end. */
+const HOTTEST = 1e30
+const LARGEST_F32 = 3.4028234663852886e38
 
 /** Rows of one adapter that the LoRA kernels take together. */
 export const TILE_ROWS = 8
@@ -25,6 +32,8 @@ export interface StepShape {
   readonly logits: number
   /** Pieces of ATTENTION_SPLIT positions that the longest context of this step falls into. */
   readonly splits: number
+  /** How many of the logits rows have an adjustment. Default none. */
+  readonly adjusted?: number
 }
 
 export interface RowEntry {
@@ -48,9 +57,8 @@ export interface LogitsEntry {
   readonly minP: number
   readonly seed: number
   readonly position: number
-  /** Offset and length of the list of banned ids. */
-  readonly banned: number
-  readonly numBanned: number
+  /** Offset of the row's adjustment, as addAdjustment() returned it, or null. */
+  readonly adjustment: number | null
 }
 
 export class StepTables {
@@ -61,6 +69,7 @@ export class StepTables {
   #rows = 0
   #tiles = 0
   #logits = 0
+  #adjusted = 0
 
   /** `capacityWords`: see stepWords(). */
   constructor(capacityWords: number) {
@@ -75,19 +84,39 @@ export class StepTables {
     const logitsOffset = tilesOffset + shape.tiles * TILE_WORDS
     this.#shape = shape
     this.#end = logitsOffset + shape.logits * LOGITS_WORDS
-    this.#rows = this.#tiles = this.#logits = 0
+    this.#rows = this.#tiles = this.#logits = this.#adjusted = 0
     invariant(this.#end <= this.words.length, 'A step does not fit its tables')
     this.words.fill(0, 0, HEADER_WORDS)
+    const adjusted = shape.adjusted ?? 0
+    const adjustedOffset = this.#reserve(adjusted)
     this.words.set([shape.rows, shape.tiles, shape.logits, rowsOffset, tilesOffset, logitsOffset, shape.splits])
+    this.words.set([adjusted, adjustedOffset], 7)
   }
 
-  /** Appends a list (a block table, banned ids) and returns its offset in words. */
-  addList(values: readonly number[]): number {
-    const offset = this.#end
-    this.#end += values.length
-    invariant(this.#end <= this.words.length, 'A step does not fit its tables')
+  /** Appends a list (such as a block table) and returns its offset in words. */
+  addList(values: ArrayLike<number>): number {
+    const offset = this.#reserve(values.length)
     this.words.set(values, offset)
     return offset
+  }
+
+  /** Appends an adjustment and returns its offset in words. */
+  addAdjustment({ biases, allowed, penalties }: Adjustment): number {
+    const { words } = this
+    const mask = allowed ? this.addList(allowed) : 0 // 0 is in the header: never a list
+    const at = this.#reserve(ADJUSTMENT_WORDS + 2 * biases.length)
+    words[at] = penalties ? penalties.slot + 1 : 0
+    this.#floats[at + 1] = penalties?.repetition ?? 1
+    this.#floats[at + 2] = penalties?.presence ?? 0
+    this.#floats[at + 3] = penalties?.frequency ?? 0
+    words[at + 4] = mask
+    words[at + 5] = biases.length
+    let next = at + ADJUSTMENT_WORDS
+    for (const { id, bias } of biases) {
+      words[next++] = id
+      this.#floats[next++] = bias
+    }
+    return at
   }
 
   addRow({ token, position, blockTable, slot }: RowEntry): void {
@@ -107,31 +136,41 @@ export class StepTables {
   }
 
   addLogits(entry: LogitsEntry): void {
-    const at = this.words[5]! + this.#logits++ * LOGITS_WORDS
+    const index = this.#logits++
+    const at = this.words[5]! + index * LOGITS_WORDS
     const { words } = this
     words.fill(0, at, at + LOGITS_WORDS)
     words[at] = entry.row
     words[at + 1] = entry.score === null ? 0 : 1
     words[at + 2] = entry.score ?? 0
     words[at + 3] = entry.topLogprobs === null ? 0 : entry.topLogprobs + 1
-    this.#floats[at + 4] = entry.temperature
+    // As the passes over the vocabulary use them: log2(e) / temperature, and how far below the largest logit min-p reaches.
+    const temperature = Math.min(entry.temperature, HOTTEST)
+    this.#floats[at + 4] = temperature < GREEDY_BELOW ? 0 : Math.LOG2E / temperature
     words[at + 5] = entry.topK
     this.#floats[at + 6] = entry.topP
-    this.#floats[at + 7] = entry.minP
+    this.#floats[at + 7] = entry.minP > 0 ? -temperature * Math.log(entry.minP) : LARGEST_F32
     words[at + 8] = entry.seed
     words[at + 9] = entry.position
-    words[at + 10] = entry.banned
-    words[at + 11] = entry.numBanned
+    words[at + 10] = entry.adjustment ?? 0
+    if (entry.adjustment !== null) words[words[8]! + this.#adjusted++] = index
   }
 
   /** Words in use; everything announced must have been added. */
   get length(): number {
-    const { rows, tiles, logits } = this.#shape
+    const { rows, tiles, logits, adjusted = 0 } = this.#shape
     invariant(
-      this.#rows === rows && this.#tiles === tiles && this.#logits === logits,
+      this.#rows === rows && this.#tiles === tiles && this.#logits === logits && this.#adjusted === adjusted,
       'A step is not what its header says',
     )
     return this.#end
+  }
+
+  #reserve(count: number): number {
+    const offset = this.#end
+    this.#end += count
+    invariant(this.#end <= this.words.length, 'A step does not fit its tables')
+    return offset
   }
 }
 
@@ -141,13 +180,14 @@ export function stepWords(limits: {
   maxSpans: number
   maxLogits: number
   blocksPerSequence: number
-  maxBanned: number
+  /** Of one row: see adjustmentWords(). A span has at most one row that is adjusted. */
+  adjustmentWords: number
 }): number {
-  const { maxRows, maxSpans, maxLogits, blocksPerSequence, maxBanned } = limits
+  const { maxRows, maxSpans, maxLogits, blocksPerSequence, adjustmentWords } = limits
   return (
     HEADER_WORDS +
     maxRows * (ROW_WORDS + TILE_WORDS) +
-    maxLogits * (LOGITS_WORDS + maxBanned) +
-    maxSpans * blocksPerSequence
+    maxLogits * LOGITS_WORDS +
+    maxSpans * (blocksPerSequence + 1 + adjustmentWords)
   )
 }

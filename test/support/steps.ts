@@ -58,8 +58,7 @@ export function stepWordsOf({ rows, logits = [], splits = 1 }: TestStep): Uint32
       minP: 0,
       seed: 0,
       position: 0,
-      banned: 0,
-      numBanned: 0,
+      adjustment: null,
     })
   }
   return tables.words.slice(0, tables.length)

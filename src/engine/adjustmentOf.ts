@@ -1,0 +1,53 @@
+/** From what a batch wants of a draw to the adjustment of its logits: limits are checked, neutral values left out. */
+import { invariant } from '../errors.ts'
+import {
+  type Adjustment,
+  BANNING_BIAS,
+  MAX_BANNED,
+  MAX_BIASES,
+  mergeBiases,
+  type Penalties,
+  type TokenBias,
+} from '../model/adjustment.ts'
+import type { TokenCounts } from '../model/tokenCounts.ts'
+import type { LogitsRow, SampleWanted, SamplingParams } from './batch.ts'
+
+/** Whether anything stands between the logits of a row and its draw. */
+export function isAdjusted(want: LogitsRow['want']): boolean {
+  if ('score' in want) return false
+  const { sample, banned, allowed } = want
+  return banned.length > 0 || allowed !== undefined || (sample.logitBias?.length ?? 0) > 0 || hasPenalties(sample)
+}
+
+/** `counts` gets the sequence's tokens where it does not have them already: one write. */
+export function adjustmentOf(want: SampleWanted, counts: TokenCounts): Adjustment {
+  const { sample, banned, allowed } = want
+  const { logitBias = [] } = sample
+  invariant(banned.length <= MAX_BANNED && logitBias.length <= MAX_BIASES, 'Too many banned or biased ids')
+  return {
+    biases: mergeBiases(bansFrom(logitBias), banned),
+    allowed: allowed ?? null,
+    penalties: hasPenalties(sample) ? penaltiesOf(want, counts) : null,
+  }
+}
+
+function hasPenalties({ presencePenalty = 0, frequencyPenalty = 0, repetitionPenalty = 1 }: SamplingParams): boolean {
+  return presencePenalty !== 0 || frequencyPenalty !== 0 || repetitionPenalty !== 1
+}
+
+function penaltiesOf({ sample, position, history }: SampleWanted, counts: TokenCounts): Penalties {
+  invariant(history, 'A draw under penalties comes without the tokens of its sequence')
+  const { presencePenalty = 0, frequencyPenalty = 0, repetitionPenalty = 1 } = sample
+  return {
+    slot: counts.slotFor(history, position),
+    presence: presencePenalty,
+    frequency: frequencyPenalty,
+    repetition: repetitionPenalty,
+  }
+}
+
+function bansFrom(biases: readonly TokenBias[]): readonly TokenBias[] {
+  return biases.some(({ bias }) => bias <= BANNING_BIAS)
+    ? biases.map((one) => (one.bias <= BANNING_BIAS ? { ...one, bias: -Infinity } : one))
+    : biases
+}
