@@ -21,6 +21,15 @@ describe('totalsReporter', () => {
        it('d', (context) => { context.skip() })
        it.each([1, 2, 3])('e %i', () => {})`,
     )
+    writeFileSync(
+      join(folder, 'setup.test.mjs'),
+      `describe('without its device', () => {
+         beforeAll(() => { throw new Error('no device') })
+         it('f', () => {})
+         describe('below', () => { it('g', () => {}) })
+       })
+       it('h', () => {})`,
+    )
     writeFileSync(join(folder, 'broken.test.mjs'), `throw new Error('does not load')`)
     const totals = join(folder, 'totals.json')
     const vitest = inProject('node_modules/vitest/vitest.mjs')
@@ -30,8 +39,8 @@ describe('totalsReporter', () => {
     })
     expect(status).toBe(1)
     expect(JSON.parse(readFileSync(totals, 'utf8'))).toEqual({
-      passed: 5,
-      failed: 1,
+      passed: 6,
+      failed: 3,
       skipped: 1,
       unloadedFiles: 1,
       strayErrors: 0,

@@ -4,22 +4,38 @@
  */
 import { writeFileSync } from 'node:fs'
 import type { SerializedError } from 'vitest'
-import type { Reporter, TestModule } from 'vitest/node'
+import type { Reporter, TestCase, TestModule } from 'vitest/node'
 
 export default class TotalsReporter implements Reporter {
   onTestRunEnd(modules: readonly TestModule[], errors: readonly SerializedError[]): void {
     const file = process.env.LORIKEET_TEST_TOTALS
     if (!file) return
-    const states = modules.flatMap((module) => [...module.children.allTests()].map((test) => test.result().state))
-    const count = (...wanted: string[]): number => states.filter((state) => wanted.includes(state)).length
+    const tests = modules.flatMap((module) => [...module.children.allTests()])
+    const outcomes = tests.map(outcome)
+    const count = (wanted: Outcome): number => outcomes.filter((found) => found === wanted).length
     const totals = {
       passed: count('passed'),
       failed: count('failed'),
-      // A test that never got a result was cut off with its file.
-      skipped: count('skipped', 'pending'),
-      unloadedFiles: modules.filter((module) => module.errors().length > 0).length,
+      skipped: count('skipped'),
+      unloadedFiles: modules.filter((module) => module.children.size === 0 && module.errors().length > 0).length,
       strayErrors: errors.length,
     }
     writeFileSync(file, JSON.stringify(totals))
+  }
+}
+
+type Outcome = 'passed' | 'failed' | 'skipped'
+
+/** vitest calls a test skipped also when it was not begun because the set-up of its suite failed; here it failed. */
+function outcome(test: TestCase): Outcome {
+  const { state } = test.result()
+  if (state === 'pending') return 'failed'
+  return state === 'skipped' && isBelowFailedSetup(test) ? 'failed' : state
+}
+
+function isBelowFailedSetup(test: TestCase): boolean {
+  for (let above: TestCase['parent'] = test.parent; ; above = above.parent) {
+    if (above.errors().length > 0) return true
+    if (above.type === 'module') return false
   }
 }
