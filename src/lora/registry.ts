@@ -6,10 +6,11 @@ import { LorikeetError } from '../errors.ts'
 import type { NormalAdapter } from './normal.ts'
 import type { AdapterPool } from './pool.ts'
 import { AdapterVersion, Residency } from './residency.ts'
+import { AdapterUsage, unixSeconds } from './usage.ts'
 
 /** The name is taken, or is not one an adapter may have. */
 export class AdapterNameError extends LorikeetError {
-  readonly code = 'adapter_name'
+  readonly code: string = 'adapter_name'
   override readonly param = 'lora_name'
   override readonly status: number
 
@@ -19,6 +20,18 @@ export class AdapterNameError extends LorikeetError {
   }
 }
 
+/** An adapter of this name is there already, and was not to be replaced. */
+export class AdapterExistsError extends AdapterNameError {
+  override readonly code = 'adapter_exists'
+
+  constructor(name: string) {
+    super(`The lora adapter '${name}' has already been loaded.`, 409)
+  }
+}
+
+/** Who brought an adapter: the program or its command line, a request, or the directory that is watched. */
+export type AdapterOrigin = 'program' | 'request' | 'directory'
+
 /** What is known of an adapter by its name. */
 export interface AdapterRecord {
   readonly name: string
@@ -27,6 +40,14 @@ export interface AdapterRecord {
   readonly digest: string
   /** Unix time in seconds at which it was registered. */
   readonly created: number
+  readonly origin: AdapterOrigin
+}
+
+export interface AddOptions {
+  /** A name that is taken moves to the new bytes instead of being refused. */
+  readonly replace?: boolean
+  /** Default `program`. */
+  readonly origin?: AdapterOrigin
 }
 
 /** Keeps one version of an adapter from being evicted. Satisfies the engine's AdapterLease. */
@@ -38,6 +59,48 @@ export interface RegistryLease {
   release(): void
 }
 
+/** A name that was taken away, and the generations that still run on what it stood for. */
+export interface Leaving {
+  readonly record: AdapterRecord
+  /** Generations under way at that moment. */
+  readonly leases: number
+  /** Resolves when the last of them has ended. */
+  readonly done: Promise<void>
+}
+
+/** Where an adapter is and what has become of it. Bytes are those of all its tensors. */
+export interface AdapterStatus extends AdapterRecord {
+  /** `leaving`: unloaded or replaced, while generations still finish on it. */
+  readonly state: 'loaded' | 'leaving'
+  readonly tier: 'gpu' | 'host'
+  readonly rank: number
+  readonly modules: number
+  readonly bytes: number
+  /** Generations that hold it now, and all that were ever started under this name. */
+  readonly leases: number
+  readonly requests: number
+  /** Of its bytes, under whatever names. */
+  readonly usage: AdapterUsage
+  readonly evictions: number
+}
+
+/** One set of bytes, and how many names it has. */
+interface Holding {
+  readonly version: AdapterVersion
+  readonly usage: AdapterUsage
+  names: number
+}
+
+/** One name for one set of bytes, from the moment it is given until the last lease under it ends. */
+interface Entry {
+  readonly record: AdapterRecord
+  readonly holding: Holding
+  leases: number
+  requests: number
+  /** Set when the name has been taken away. */
+  left: (() => void) | null
+}
+
 /** 1 to 128 of letters, digits and ._-/@, no leading dot. */
 const NAME = /^[A-Za-z0-9_\-/@][A-Za-z0-9._\-/@]{0,127}$/
 
@@ -45,8 +108,9 @@ export class AdapterRegistry {
   readonly #residency: Residency
   readonly #pool: AdapterPool
   readonly #reserved: ReadonlySet<string>
-  readonly #names = new Map<string, { readonly record: AdapterRecord; readonly version: AdapterVersion }>()
-  readonly #versions = new Map<string, AdapterVersion>()
+  readonly #names = new Map<string, Entry>()
+  readonly #leaving = new Set<Entry>()
+  readonly #holdings = new Map<string, Holding>()
 
   /** `reserved`: names of the base, which no adapter may take. */
   constructor(pool: AdapterPool, reserved: readonly string[]) {
@@ -55,40 +119,63 @@ export class AdapterRegistry {
     this.#reserved = new Set(reserved)
   }
 
-  /** @throws AdapterNameError when an adapter may not have, or cannot now get, this name. */
-  checkName(name: string): void {
+  /** @throws AdapterNameError when an adapter may not have, or (unless to `replace` it) cannot now get, this name. */
+  checkName(name: string, { replace = false }: AddOptions = {}): void {
     if (!NAME.test(name)) {
       throw new AdapterNameError(
         `"${name.slice(0, 140)}" cannot name an adapter: use 1 to 128 letters, digits and . _ - / @, without a leading dot.`,
       )
     }
     if (this.#reserved.has(name)) throw new AdapterNameError(`"${name}" is the name of the base model.`, 409)
-    if (this.#names.has(name)) {
-      throw new AdapterNameError(`The lora adapter '${name}' has already been loaded.`, 409)
-    }
+    if (!replace && this.#names.has(name)) throw new AdapterExistsError(name)
   }
 
-  /** Registers an adapter; it goes to the GPU when first used. @throws AdapterNameError */
-  add(name: string, root: string, adapter: NormalAdapter): AdapterRecord {
-    this.checkName(name)
-    const version = this.#versions.get(adapter.digest) ?? new AdapterVersion(name, adapter)
-    this.#versions.set(adapter.digest, version)
-    const record = { name, root, digest: adapter.digest, created: Math.floor(Date.now() / 1000) }
-    this.#names.set(name, { record, version })
+  /**
+   * Registers an adapter; it goes to the GPU when first used. With `replace` a name that is taken moves at once: who
+   * leases it from now on gets the new bytes, who leased it before keeps the old ones. @throws AdapterNameError
+   */
+  add(name: string, root: string, adapter: NormalAdapter, options: AddOptions = {}): AdapterRecord {
+    this.checkName(name, options)
+    const holding = this.#holdings.get(adapter.digest) ?? {
+      version: new AdapterVersion(name, adapter),
+      usage: new AdapterUsage(),
+      names: 0,
+    }
+    this.#holdings.set(adapter.digest, holding)
+    holding.names++
+    const { origin = 'program' } = options
+    const record = { name, root, digest: adapter.digest, created: unixSeconds(), origin }
+    const before = this.#names.get(name)
+    this.#names.set(name, { record, holding, leases: 0, requests: before?.requests ?? 0, left: null })
+    if (before) this.#leave(before)
     return record
   }
 
-  /** Takes the name away at once; the bytes go when the last request that uses them has ended. False if unknown. */
-  remove(name: string): boolean {
+  /** Takes the name away at once; the bytes go when the last generation that uses them has ended. Null if unknown. */
+  unload(name: string): Leaving | null {
     const entry = this.#names.get(name)
-    if (!entry) return false
+    if (!entry) return null
     this.#names.delete(name)
-    this.#dropIfUnused(entry.version)
-    return true
+    const { record, leases } = entry
+    return { record, leases, done: this.#leave(entry) }
+  }
+
+  /** The same for those who do not wait. False if unknown. */
+  remove(name: string): boolean {
+    return this.unload(name) !== null
   }
 
   list(): readonly AdapterRecord[] {
     return [...this.#names.values()].map(({ record }) => record)
+  }
+
+  find(name: string): AdapterRecord | null {
+    return this.#names.get(name)?.record ?? null
+  }
+
+  /** Every adapter that has a name, then those that lost it and are still in use. */
+  status(): readonly AdapterStatus[] {
+    return [...this.#names.values(), ...this.#leaving].map(statusOf)
   }
 
   /** Adapters on the GPU now. */
@@ -98,9 +185,13 @@ export class AdapterRegistry {
 
   /** Holds the current version of an adapter and starts bringing it to the GPU; null if there is none of that name. */
   lease(name: string): RegistryLease | null {
-    const version = this.#names.get(name)?.version
-    if (!version) return null
+    const entry = this.#names.get(name)
+    if (!entry) return null
+    const { version, usage } = entry.holding
     const { ready } = this.#residency.acquire(version)
+    usage.leased(() => version.slot !== null, ready)
+    entry.leases++
+    entry.requests++
     let held = true
     return {
       name,
@@ -113,7 +204,9 @@ export class AdapterRegistry {
         if (!held) return
         held = false
         this.#residency.release(version)
-        this.#dropIfUnused(version)
+        entry.leases--
+        this.#dropIfUnused(entry.holding)
+        if (entry.leases === 0) entry.left?.()
       },
     }
   }
@@ -122,9 +215,42 @@ export class AdapterRegistry {
     this.#pool.close()
   }
 
-  #dropIfUnused(version: AdapterVersion): void {
-    if (version.leases > 0 || [...this.#names.values()].some((entry) => entry.version === version)) return
+  /** An entry whose name is gone: resolves when nothing leases it any more. */
+  #leave(entry: Entry): Promise<void> {
+    entry.holding.names--
+    if (entry.leases === 0) {
+      this.#dropIfUnused(entry.holding)
+      return Promise.resolve()
+    }
+    this.#leaving.add(entry)
+    return new Promise((resolve) => {
+      entry.left = () => {
+        this.#leaving.delete(entry)
+        resolve()
+      }
+    })
+  }
+
+  #dropIfUnused({ names, version }: Holding): void {
+    if (names > 0 || version.leases > 0) return
     this.#residency.evict(version)
-    this.#versions.delete(version.adapter.digest)
+    this.#holdings.delete(version.adapter.digest)
+  }
+}
+
+function statusOf({ record, holding, leases, requests, left }: Entry): AdapterStatus {
+  const { version, usage } = holding
+  const { adapter, slot } = version
+  return {
+    ...record,
+    state: left ? 'leaving' : 'loaded',
+    tier: slot === null ? 'host' : 'gpu',
+    rank: adapter.maxRank,
+    modules: adapter.modules.length,
+    bytes: adapter.byteLength,
+    leases,
+    requests,
+    usage,
+    evictions: usage.evictions(slot !== null),
   }
 }
