@@ -63,14 +63,18 @@ function kernelCase(
     name,
     macs,
     async prepare(gpu: Gpu, upload: Upload) {
-      const dispatches = []
-      for (const [{ definition, specialisation }, data, grid] of choose(gpu)) {
-        const bound: Record<string, Awaited<ReturnType<Upload>>> = {}
-        for (const [binding, content] of Object.entries(data)) bound[binding] = await upload(content)
-        const kernel = (await gpu.kernel(definition, specialisation)).bind(bound)
-        dispatches.push({ kernel, grid })
+      const uploaded: { choice: KernelChoice; buffers: Record<string, Awaited<ReturnType<Upload>>>; grid: Grid }[] = []
+      for (const [choice, data, grid] of choose(gpu)) {
+        const buffers: Record<string, Awaited<ReturnType<Upload>>> = {}
+        for (const [binding, content] of Object.entries(data)) buffers[binding] = await upload(content)
+        uploaded.push({ choice, buffers, grid })
       }
-      return dispatches
+      return () =>
+        Promise.all(
+          uploaded.map(async ({ choice: { definition, specialisation }, buffers, grid }) => {
+            return { kernel: (await gpu.kernel(definition, specialisation)).bind(buffers), grid }
+          }),
+        )
     },
   }
 }
@@ -128,13 +132,13 @@ function loraCase(part: Part, rank: number, adapters: number, perSlot: number): 
       if (part === 'shrink') {
         const params = loraShrinkParams({ ...shape, in: inputs })
         return [
-          loraShrinkKernel(can),
+          loraShrinkKernel(can, ['F16']),
           { params, ...common, x: ramp(rows * inputs), down },
           loraShrinkGrid(can, columns, tiles, 1),
         ]
       }
       return [
-        loraExpandKernel(can),
+        loraExpandKernel(can, ['F16']),
         {
           params: loraExpandParams({ ...shape, outs }),
           ...common,

@@ -16,7 +16,13 @@ export interface KernelCase {
   readonly name: string
   /** Multiply-adds of one dispatch. */
   readonly macs: number
-  prepare(gpu: Gpu, upload: Upload): Promise<readonly { readonly kernel: BoundKernel; readonly grid: Grid }[]>
+  /** Uploads what the kernels read, and returns what compiles them. */
+  prepare(gpu: Gpu, upload: Upload): Promise<() => Promise<readonly Dispatch[]>>
+}
+
+export interface Dispatch {
+  readonly kernel: BoundKernel
+  readonly grid: Grid
 }
 
 export type Upload = (data: Uint32Array<ArrayBuffer> | Float32Array<ArrayBuffer>) => Promise<Tracked>
@@ -70,8 +76,10 @@ async function main(options: readonly string[]): Promise<void> {
 }
 
 async function prepare(gpu: Gpu, test: KernelCase, upload: Upload): Promise<Measured> {
+  const compile = await test.prepare(gpu, upload)
+  await gpu.idle()
   const cpu = process.cpuUsage()
-  const dispatches = await test.prepare(gpu, upload)
+  const dispatches = await compile()
   const run = async (times: number) => {
     const recorder = gpu.recorder()
     for (let i = 0; i < times; i++) for (const { kernel, grid } of dispatches) recorder.dispatch(kernel, grid)

@@ -77,7 +77,7 @@ fn main(team: Team, @builtin(workgroup_id) group: vec3<u32>) {
       if (HAS_F32 && a.dtype == F32) { walk(F32, N, team, slice, a, column, row, row_end - 1u, &sums); }
       team_sums(team, &sums, N * R);
     }
-    for (var j = 0u; j * team_lanes(team) < rows * R; j++) {
+    for (var j = 0u; j * team_lanes(team) < N * R; j++) {
       let i = j * team_lanes(team) + team_lane(team);
       if (i < rows * R && column + i % R < a.rank_sum) {
         down[(group.z * params.row_capacity + row + i / R) * params.columns + column + i % R] = sums[j];

@@ -87,6 +87,7 @@ export class Runtime {
       const forward = owned.closes(
         await ForwardPass.create(gpu, { spec, weights, kv, adapters: pool, step, limits: sizes }),
       )
+      pool.onLoad((dtypes) => forward.prepareAdapters(dtypes))
       const sampler = owned.closes(
         await Sampler.create(gpu, {
           step,

@@ -7,6 +7,7 @@ import { invariant, LorikeetError } from '../errors.ts'
 import type { Gpu } from '../gpu/gpu.ts'
 import type { Tracked } from '../gpu/ledger.ts'
 import { GROUPS, type Group, type ModelSpec } from '../model/spec.ts'
+import type { FloatDtype } from '../weights/dtype.ts'
 import { type Extent, ExtentAllocator } from './extents.ts'
 import type { NormalAdapter } from './normal.ts'
 import { ENTRY_WORDS, layoutOf, packBytes, type SlabLayout, writeEntry } from './packing.ts'
@@ -25,6 +26,9 @@ export interface AdapterPoolOptions {
   /** Adapters that can be resident at once. */
   readonly maxSlots: number
 }
+
+/** Told the element types of an adapter before it becomes resident. */
+export type PrepareDtypes = (dtypes: ReadonlySet<FloatDtype>) => Promise<void>
 
 /** A resident adapter. */
 interface Resident {
@@ -49,6 +53,7 @@ export class AdapterPool {
   readonly #slabs: readonly Slab[]
   readonly #residents = new Map<number, Resident>()
   readonly #freeSlots: number[]
+  #prepare: PrepareDtypes = async () => undefined
 
   private constructor(gpu: Gpu, spec: ModelSpec, slabs: readonly Slab[], table: Tracked, maxSlots: number) {
     this.#gpu = gpu
@@ -90,6 +95,11 @@ export class AdapterPool {
     return new AdapterPool(gpu, spec, slabs, table!, maxSlots)
   }
 
+  /** load() will wait for `prepare`: whoever computes with the adapters learns their element types by it. */
+  onLoad(prepare: PrepareDtypes): void {
+    this.#prepare = prepare
+  }
+
   /** The slab that holds a layer's matrices. */
   slabOf(layer: number): Tracked {
     return this.#slabs.find(({ endLayer }) => layer < endLayer)!.buffer
@@ -120,6 +130,7 @@ export class AdapterPool {
         `Adapter "${name}" needs ${layouts[i]!.byteLength} bytes in a slab of ${extents.capacity}. Raise --lora-memory.`,
       )
     })
+    await this.#prepare(new Set(layouts.flatMap(({ groups }) => groups.map(({ dtype }) => dtype))))
     const slot = this.#freeSlots.pop()
     if (slot === undefined) return null
     const extents = this.#allocate(layouts)

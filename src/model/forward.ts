@@ -4,9 +4,11 @@
  * mixed one a LoRA shrink and expand stand behind each projection group, before anything reads the projection. Bias,
  * activation, rope and residual come after, in kernels both steps share, so a base row has the same bits in either.
  */
+import { invariant } from '../errors.ts'
 import type { Gpu } from '../gpu/gpu.ts'
 import type { Tracked } from '../gpu/ledger.ts'
 import type { StepRecorder } from '../gpu/recorder.ts'
+import type { FloatDtype } from '../weights/dtype.ts'
 import { type Activations, allocateActivations, MAX_ROW_SPLITS } from './activations.ts'
 import {
   type ForwardParts,
@@ -25,6 +27,7 @@ import { loraShrinkGrid } from './kernels/loraShrink.ts'
 import { matmulGrid, matmulRowsPerTeam } from './kernels/matmul.ts'
 import { ropeKvGrid } from './kernels/ropeKv.ts'
 import { siluMulGrid } from './kernels/siluMul.ts'
+import { LoraPlan } from './loraPlan.ts'
 import { ropeTable } from './rope.ts'
 import type { Group, ModelSpec } from './spec.ts'
 import type { StepShape } from './stepTables.ts'
@@ -36,6 +39,7 @@ export class ForwardPass {
   readonly #gpu: Gpu
   readonly #spec: ModelSpec
   readonly #plan: ForwardPlan
+  readonly #lora: LoraPlan
   readonly #activations: Activations
   readonly #rope: Tracked
 
@@ -43,6 +47,7 @@ export class ForwardPass {
     this.#gpu = gpu
     this.#spec = spec
     this.#plan = plan
+    this.#lora = new LoraPlan(gpu, plan.layers)
     this.#activations = activations
     this.#rope = rope
   }
@@ -68,6 +73,11 @@ export class ForwardPass {
   /** f32 [logits rows, vocabSize], in the order of the step's logits rows. */
   get logits(): Tracked {
     return this.#activations.logits
+  }
+
+  /** To be awaited before a step names an adapter with tensors of these element types. @throws ShaderError */
+  prepareAdapters(dtypes: Iterable<FloatDtype>): Promise<void> {
+    return this.#lora.prepare(dtypes)
   }
 
   /**
@@ -120,8 +130,10 @@ export class ForwardPass {
     this.#matmul(recorder, plan.base, rows)
     const columns = ranks[plan.group]
     if (tiles === 0 || columns === 0) return
-    recorder.dispatch(plan.shrink, loraShrinkGrid(this.#gpu.can, columns, tiles, plan.shrinkSplits))
-    recorder.dispatch(plan.expand, loraExpandGrid(this.#gpu.can, plan.outs, tiles))
+    const lora = this.#lora.of(plan)
+    invariant(lora, 'A step names an adapter whose element types were not prepared')
+    recorder.dispatch(lora.shrink, loraShrinkGrid(this.#gpu.can, columns, tiles, plan.shrinkSplits))
+    recorder.dispatch(lora.expand, loraExpandGrid(this.#gpu.can, plan.outs, tiles))
   }
 
   #matmul(recorder: StepRecorder, { shards }: MatmulPlan, rows: number): void {

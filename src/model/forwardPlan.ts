@@ -11,8 +11,8 @@ import { addNormKernel, addNormParams } from './kernels/addNorm.ts'
 import { attentionKernel, attentionMergeKernel, attentionParams } from './kernels/attention.ts'
 import type { KernelChoice } from './kernels/choice.ts'
 import { embedKernel, embedParams } from './kernels/embed.ts'
-import { loraExpandKernel, loraExpandParams } from './kernels/loraExpand.ts'
-import { loraShrinkKernel, loraShrinkParams } from './kernels/loraShrink.ts'
+import { loraExpandParams } from './kernels/loraExpand.ts'
+import { loraShrinkParams } from './kernels/loraShrink.ts'
 import { matmulKernel, matmulParams, ROWS_PER_TEAM, type RowsPerTeam } from './kernels/matmul.ts'
 import { ropeKvKernel, ropeKvParams } from './kernels/ropeKv.ts'
 import { siluMulKernel, siluMulParams } from './kernels/siluMul.ts'
@@ -47,10 +47,15 @@ export interface MatmulPlan {
 export interface GroupPlan {
   readonly group: Group
   readonly base: MatmulPlan
-  readonly shrink: BoundKernel
+  readonly lora: LoraBindings
   readonly shrinkSplits: number
-  readonly expand: BoundKernel
   readonly outs: readonly number[]
+}
+
+/** What the LoRA kernels of a group bind, once they exist: see LoraPlan. */
+export interface LoraBindings {
+  readonly shrink: Readonly<Record<string, Tracked | GPUBufferBinding>>
+  readonly expand: Readonly<Record<string, Tracked | GPUBufferBinding>>
 }
 
 export interface LayerPlan {
@@ -123,8 +128,6 @@ interface Kernels {
   readonly attention: Kernel
   readonly attentionMerge: Kernel
   readonly activation: Kernel
-  readonly shrink: Kernel
-  readonly expand: Kernel
   readonly matmul: ReadonlyMap<FloatDtype, Readonly<Record<RowsPerTeam, Kernel>>>
 }
 
@@ -154,8 +157,6 @@ async function compile(gpu: Gpu, { spec, weights }: ForwardParts): Promise<Kerne
     attention: attentionKernel(can, attention),
     attentionMerge: attentionMergeKernel(attention),
     activation: siluMulKernel({ bias: bias.mlp }),
-    shrink: loraShrinkKernel(can),
-    expand: loraExpandKernel(can),
   }
   const compiled = await Promise.all(
     Object.entries(single).map(async ([name, choice]) => [name, await get(choice)] as const),
@@ -283,15 +284,11 @@ class Binder {
     return {
       group,
       base: this.#matmul(weights.layers[layer]!.matrices[group], x, y, out, 'all', group),
-      shrink: this.#kernels.shrink.bind(
-        { params: this.#params.add(loraShrinkParams({ ...where, in: inputs })), step, table, slab, x, down },
-        `shrink ${group}`,
-      ),
+      lora: {
+        shrink: { params: this.#params.add(loraShrinkParams({ ...where, in: inputs })), step, table, slab, x, down },
+        expand: { params: this.#params.add(loraExpandParams({ ...where, outs })), step, table, slab, down, y },
+      },
       shrinkSplits: splits,
-      expand: this.#kernels.expand.bind(
-        { params: this.#params.add(loraExpandParams({ ...where, outs })), step, table, slab, down, y },
-        `expand ${group}`,
-      ),
       outs,
     }
   }
