@@ -26,7 +26,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let entry = lora_entry(tile.slot, params.layer, params.num_layers, params.group);
   let outs4 = params.outs4;
   let stride4 = outs4.x + outs4.y + outs4.z;
-  if (id.x >= stride4 || lora_group(entry).rank_sum == 0u) { return; }
+  if (id.x >= stride4) { return; }
   var projection = 0u;
   var o4 = id.x;
   if (o4 >= outs4.x) { projection = 1u; o4 -= outs4.x; }

@@ -9,11 +9,11 @@ import { invariant } from '../errors.ts'
 import type { Gpu } from '../gpu/gpu.ts'
 import type { Tracked } from '../gpu/ledger.ts'
 import type { ReadbackRing } from '../gpu/readbackRing.ts'
+import { type AdapterUse, combineUses } from '../model/adapterUse.ts'
 import { adjustmentWords } from '../model/adjustment.ts'
-import type { ForwardPass, LoraRanks } from '../model/forward.ts'
+import type { ForwardPass } from '../model/forward.ts'
 import { BLOCK_SIZE } from '../model/kvCache.ts'
 import { RECORD_BYTES, readRecord, type Sampler } from '../model/sampler.ts'
-import { GROUPS, type Group } from '../model/spec.ts'
 import { type StepShape, StepTables, stepWords, TILE_ROWS } from '../model/stepTables.ts'
 import { adjustmentOf, isAdjusted } from './adjustmentOf.ts'
 import type { Batch, LogitsRow, Runner, RunnerLimits, Span, StepResult } from './batch.ts'
@@ -22,16 +22,16 @@ import type { Batch, LogitsRow, Runner, RunnerLimits, Span, StepResult } from '.
 const RING_DEPTH = 2
 
 /** What the runner asks of the adapter pool. */
-export interface ResidentRanks {
-  /** Stacked rank of a group in a slot; 0 where the adapter leaves the group alone. */
-  rankSum(slot: number, group: Group): number
+export interface ResidentAdapters {
+  /** What the adapter in a slot does. */
+  use(slot: number): AdapterUse
 }
 
 export interface GpuRunnerParts {
   readonly gpu: Gpu
   readonly forward: ForwardPass
   readonly sampler: Sampler
-  readonly adapters: ResidentRanks
+  readonly adapters: ResidentAdapters
   readonly limits: RunnerLimits
   /** The buffer the forward pass reads its step from. */
   readonly stepBuffer: Tracked
@@ -74,7 +74,7 @@ export class GpuRunner implements Runner {
     gpu.write(this.#parts.stepBuffer, 0, this.#tables.words, this.#tables.length)
 
     const recorder = gpu.recorder()
-    forward.record(recorder, shape, this.#ranks(spans))
+    forward.record(recorder, shape, this.#use(spans))
     const wanted = batch.spans.flatMap(({ logits }) => logits)
     sampler.record(
       recorder,
@@ -141,11 +141,10 @@ export class GpuRunner implements Runner {
     })
   }
 
-  /** Largest stacked rank per group among the adapters of this step: the extent of the LoRA grids. */
-  #ranks(spans: readonly Span[]): LoraRanks {
+  /** What the adapters of this step do together: it decides what is dispatched, and how wide. */
+  #use(spans: readonly Span[]): AdapterUse {
     const slots = [...new Set(spans.map(({ slot }) => slot))].filter((slot) => slot !== null)
-    const most = (group: Group) => Math.max(0, ...slots.map((slot) => this.#parts.adapters.rankSum(slot, group)))
-    return Object.fromEntries(GROUPS.map((group) => [group, most(group)])) as unknown as LoraRanks
+    return combineUses(slots.map((slot) => this.#parts.adapters.use(slot)))
   }
 }
 

@@ -74,7 +74,7 @@ export class Runtime {
       const weights = await loadModelWeights(gpu, spec, checkpoint, options)
       owned.buffers.push(...weights.buffers)
       const pool = owned.closes(
-        await AdapterPool.create(gpu, spec, { budgetBytes: sizes.loraBytes, maxSlots: sizes.maxSlots }),
+        await AdapterPool.create(gpu, spec, { budgetBytes: sizes.loraBytes, maxSlots: sizes.maxSlots, weights }),
       )
       const kv = await allocateKvCache(gpu, spec, sizes.numBlocks)
       for (const { keys, values } of kv.layers) owned.buffers.push(keys, values)
@@ -87,7 +87,7 @@ export class Runtime {
       const forward = owned.closes(
         await ForwardPass.create(gpu, { spec, weights, kv, adapters: pool, step, limits: sizes }),
       )
-      pool.onLoad((dtypes) => forward.prepareAdapters(dtypes))
+      pool.onLoad((use) => forward.prepareAdapter(use))
       const sampler = owned.closes(
         await Sampler.create(gpu, {
           step,

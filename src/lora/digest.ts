@@ -7,26 +7,35 @@
  */
 import { sha256 } from '@noble/hashes/sha2.js'
 import { bytesToHex } from '@noble/hashes/utils.js'
-import type { LoraModule, LoraTensor } from './normal.ts'
+import type { LoraModule, LoraTensor, LoraVector } from './normal.ts'
 
 /** Changes whenever the description below does. */
 const FORMAT = 'lorikeet adapter 1'
 
-/** SHA-256, in hex, over `modules` in their order: place, rank, scale, and both tensors' type, shape and bytes. */
+/** SHA-256, in hex, over `modules` in their order: place, rank, scale, and the type, shape and bytes of each tensor. */
 export async function digestModules(modules: readonly LoraModule[]): Promise<string> {
   const lines = await Promise.all(
-    modules.map(async ({ layer, projection, rank, scale, a, b }) => {
+    modules.map(async ({ layer, projection, rank, scale, ...tensors }) => {
       // A double prints as the shortest decimal that reads back as itself (and -0 as 0, which computes the same).
       const place = `${layer} ${projection} rank ${rank} scale ${scale}`
-      return `${place} a ${await describe(a)} b ${await describe(b)}`
+      return [place, ...(await Promise.all(namedTensors(tensors).map(describe)))].join(' ')
     }),
   )
   const text = [FORMAT, ...lines].join('\n')
   return bytesToHex(sha256(new TextEncoder().encode(text)))
 }
 
-async function describe({ dtype, shape, bytes }: LoraTensor): Promise<string> {
-  return `${dtype} ${shape.join('x')} ${bytesToHex(await hash(bytes))}`
+type Named = readonly [name: string, tensor: LoraTensor | LoraVector]
+
+/** In an order of their own, whatever the object's. */
+function namedTensors(tensors: Omit<LoraModule, 'layer' | 'projection' | 'rank' | 'scale'>): Named[] {
+  const { a, b, magnitude, bias, loraBias } = tensors
+  const named = { a, b, magnitude, bias, loraBias }
+  return Object.entries(named).flatMap(([name, tensor]) => (tensor ? [[name, tensor] as const] : []))
+}
+
+async function describe([name, { dtype, shape, bytes }]: Named): Promise<string> {
+  return `${name} ${dtype} ${shape.join('x')} ${bytesToHex(await hash(bytes))}`
 }
 
 /** Pages that are not served securely have no `subtle`; the result is the same. */

@@ -64,7 +64,7 @@ export async function readNemoAdapter(
   )
   const plans = planModules(spec, config, tensors)
   if (plans.length === 0) throw noTensors(source)
-  return await readPlans(plans, options)
+  return await readPlans(spec, plans, options)
 }
 
 async function readConfig(
@@ -112,7 +112,7 @@ function planModules(spec: ModelSpec, config: NemoConfig, tensors: ReadonlyMap<s
       }
       const module = modules.get(key)!
       const rankSaidBy = `adapter_dim of ${NEMO_CONFIG_FILE}`
-      const plan = { module, rank: config.rank, rankSaidBy, scale: config.scale, a, b }
+      const plan = { module, rank: config.rank, rankSaidBy, scale: config.scale, lora: { a, b } }
       checkPlan(spec, plan)
       plans.set(key, plan)
     }

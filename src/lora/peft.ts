@@ -2,7 +2,7 @@
  * A PEFT folder into the normal form: exactly what PEFT would compute with it on this base, or a refusal that names the
  * field or tensor. Shapes, ranks and types are all checked against the base before the first weight is read.
  */
-import type { ModelSpec } from '../model/spec.ts'
+import { hasBias, type ModelSpec } from '../model/spec.ts'
 import { ConfigError, readJsonIfPresent } from '../weights/config.ts'
 import { type Folder, openIfPresent } from '../weights/folder.ts'
 import { readSafetensors, type TensorInfo } from '../weights/safetensors.ts'
@@ -10,10 +10,10 @@ import type { RandomAccess } from '../weights/source.ts'
 import { readTorch } from '../weights/torch.ts'
 import { AdapterRefusedError, tensorRefusal } from './errors.ts'
 import { checkPlan, type ModulePlan, type ReadAdapterOptions, readPlans } from './modulePlan.ts'
-import { baseModules, targetedProjections } from './modules.ts'
+import { type BaseModule, baseModules, type ProjectionModule, targetedProjections } from './modules.ts'
 import type { NormalAdapter } from './normal.ts'
 import { CONFIG_FILE, type PeftConfig, parsePeftConfig, rankAndScale } from './peftConfig.ts'
-import { assignTensors, type LoraTensors } from './peftTensors.ts'
+import { assignTensors, type ModuleTensors, type TensorRole } from './peftTensors.ts'
 import { DEFAULT_MATCH_STEPS, type MatchBudget } from './pythonRegex.ts'
 
 export interface PeftAdapter {
@@ -54,7 +54,7 @@ export async function readPeftAdapter(
     const notes = [...config.notes]
     const plans = planModules(spec, config, tensors, notes)
     if (plans.length === 0) throw noTensors(folder)
-    return { adapter: await readPlans(plans, options), config, notes }
+    return { adapter: await readPlans(spec, plans, options), config, notes }
   } finally {
     await source.close()
   }
@@ -93,19 +93,47 @@ function planModules(
   notes: string[],
 ): ModulePlan[] {
   const budget: MatchBudget = { steps: DEFAULT_MATCH_STEPS }
-  const targeted = targetedProjections(spec, config, budget)
-  const paths = new Set(baseModules(spec).map(({ path }) => path))
-  const found = assignTensors(tensors, targeted, (path) => paths.has(path))
-  const absent = found.filter(({ a, b }) => !a && !b)
+  const targeted = new Set(targetedProjections(spec, config, budget).map(({ path }) => path))
+  const modules = baseModules(spec)
+  const places = new Map(modules.map((module) => [module.path, placeOf(spec, config, module, targeted)]))
+  const found = assignTensors(tensors, places)
+  const absent = [...targeted].filter((path) => !hasLora(found.get(path)))
   if (absent.length > 0) notes.push(absentNote(config, absent))
-  return found.filter(({ a, b }) => a || b).map((entry) => planModule(spec, config, entry, budget))
+  return modules.flatMap((module) => {
+    const own = found.get(module.path)
+    return own && module.kind === 'projection' ? [planModule(spec, config, module, own, budget)] : []
+  })
+}
+
+/** What the config lets a file say about a module of the base. */
+function placeOf(
+  spec: ModelSpec,
+  config: PeftConfig,
+  module: BaseModule,
+  targeted: ReadonlySet<string>,
+): { readonly roles: ReadonlySet<TensorRole> } {
+  const roles = new Set<TensorRole>()
+  if (module.kind !== 'projection') return { roles }
+  const adapted = targeted.has(module.path)
+  if (adapted) {
+    roles.add('a').add('b')
+    if (config.useDora) roles.add('magnitude')
+    if (config.loraBias) roles.add('loraBias')
+  }
+  const bringsBias = config.bias === 'all' || (config.bias === 'lora_only' && adapted)
+  if (bringsBias && hasBias(spec, module.projection)) roles.add('bias')
+  return { roles }
+}
+
+function hasLora(tensors: ModuleTensors | undefined): boolean {
+  return Boolean(tensors?.a || tensors?.b || tensors?.magnitude || tensors?.loraBias)
 }
 
 /** PEFT fills what the file lacks as if it were new: with zeros in B, which does nothing, or at random. */
-function absentNote(config: PeftConfig, absent: readonly LoraTensors[]): string {
-  const { path } = absent[0]!.module
+function absentNote(config: PeftConfig, absent: readonly string[]): string {
+  const path = absent[0]!
   if (!config.absentModulesDoNothing) {
-    const name = tensorName(path, 'A')
+    const name = tensorName(path, 'lora_A.weight')
     const message = `${CONFIG_FILE} targets ${path}, but the weights have no ${name}, and with this init_lora_weights PEFT would fill it at random.`
     throw tensorRefusal('adapter_tensor_missing', name, message)
   }
@@ -113,24 +141,43 @@ function absentNote(config: PeftConfig, absent: readonly LoraTensors[]): string 
   return `${CONFIG_FILE} targets ${path}${more}, for which the weights hold nothing: left as in the base, as PEFT leaves them.`
 }
 
+/** Names PEFT gives the tensors that one adapted module must have, by role. */
+const LORA_TENSORS = {
+  a: 'lora_A.weight',
+  b: 'lora_B.weight',
+  magnitude: 'lora_magnitude_vector',
+  loraBias: 'lora_B.bias',
+} as const satisfies Partial<Record<TensorRole, string>>
+
 function planModule(
   spec: ModelSpec,
   config: PeftConfig,
-  { module, a, b }: LoraTensors,
+  module: ProjectionModule,
+  tensors: ModuleTensors,
   budget: MatchBudget,
 ): ModulePlan {
   const { path } = module
-  if (!a || !b) {
-    const [missing, present] = a ? ['B', 'A'] : ['A', 'B']
-    const name = tensorName(path, missing!)
-    throw tensorRefusal('adapter_tensor_missing', name, `${path} has a lora_${present} but no ${name}.`)
+  const { a, b, ...vectors } = tensors
+  if (!hasLora(tensors)) {
+    const plan = { module, rank: 0, rankSaidBy: CONFIG_FILE, scale: 0, lora: null, vectors }
+    checkPlan(spec, plan)
+    return plan
+  }
+  const wanted = (Object.keys(LORA_TENSORS) as (keyof typeof LORA_TENSORS)[]).filter(
+    (role) => (role !== 'magnitude' || config.useDora) && (role !== 'loraBias' || config.loraBias),
+  )
+  const missing = wanted.find((role) => !tensors[role])
+  if (missing || !a || !b) {
+    const name = tensorName(path, LORA_TENSORS[missing!])
+    const present = LORA_TENSORS[wanted.find((role) => tensors[role])!]
+    throw tensorRefusal('adapter_tensor_missing', name, `${path} has a ${present} but no ${name}.`)
   }
   const { rank, scale, rankField } = rankAndScale(config, path, budget)
-  const plan = { module, rank, rankSaidBy: `${rankField} of ${CONFIG_FILE}`, scale, a, b }
+  const plan = { module, rank, rankSaidBy: `${rankField} of ${CONFIG_FILE}`, scale, lora: { a, b }, vectors }
   checkPlan(spec, plan)
   return plan
 }
 
-function tensorName(path: string, side: string): string {
-  return `base_model.model.${path}.lora_${side}.weight`
+function tensorName(path: string, tensor: string): string {
+  return `base_model.model.${path}.${tensor}`
 }

@@ -26,7 +26,11 @@ export interface PeftConfig {
   readonly layersToTransform: readonly number[] | null
   /** Names of the module lists that layersToTransform counts in; empty: any. */
   readonly layersPattern: readonly string[]
+  /** Which modules bring a bias of their own in place of the base's. */
   readonly bias: Bias
+  readonly useDora: boolean
+  /** B has a bias. */
+  readonly loraBias: boolean
   /** A targeted module that the file has no tensors for is left as it is by PEFT, rather than filled at random. */
   readonly absentModulesDoNothing: boolean
   /** base_model_name_or_path, for messages only. */
@@ -83,6 +87,8 @@ function parse(fields: ConfigFields): PeftConfig {
     excludeModules: readExcluded(fields),
     ...readLayers(fields, targetModules),
     bias: readBias(fields),
+    useDora: fields.boolean('use_dora', false),
+    loraBias: readLoraBias(fields),
     absentModulesDoNothing: readInit(fields),
     baseModel: fields.string('base_model_name_or_path', null),
     notes: [...notes, ...noteIgnoredFields(fields)],
@@ -233,6 +239,13 @@ function readBias(fields: ConfigFields): Bias {
   const bias = BIASES.find((known) => known === value)
   if (!bias) throw fields.error('bias', `must be one of ${BIASES.join(', ')}, not ${shown(value)}`)
   return bias
+}
+
+function readLoraBias(fields: ConfigFields): boolean {
+  const loraBias = fields.boolean('lora_bias', false)
+  if (!loraBias || !fields.boolean('use_dora', false)) return loraBias
+  const message = `${CONFIG_FILE}: lora_bias cannot be used with use_dora, in PEFT neither.`
+  throw new AdapterRefusedError('adapter_config_invalid', 'lora_bias', message)
 }
 
 /**

@@ -25,8 +25,6 @@ interface RefusedField {
 }
 
 const REFUSED_FIELDS: readonly RefusedField[] = [
-  { field: 'use_dora', kind: 'flag', problem: 'asks for DoRA, which is not supported yet' },
-  { field: 'lora_bias', kind: 'flag', problem: 'asks for a bias on lora_B, which is not supported yet' },
   { field: 'modules_to_save', kind: 'list', problem: 'replaces whole modules of the base, which is not supported yet' },
   { field: 'trainable_token_indices', kind: 'setting', problem: 'replaces embedding rows, which is not supported yet' },
   { field: 'layer_replication', kind: 'list', problem: 'makes the model deeper, which is not supported yet' },
@@ -114,6 +112,8 @@ const READ_FIELDS: readonly string[] = [
   'layers_pattern',
   'bias',
   'init_lora_weights',
+  'use_dora',
+  'lora_bias',
 ]
 
 const KNOWN_FIELDS: ReadonlySet<string> = new Set([

@@ -4,18 +4,25 @@
  */
 import type { TensorInfo } from '../weights/safetensors.ts'
 import { type AdapterRefusal, type AdapterRefusedError, shown, tensorRefusal } from './errors.ts'
-import type { ProjectionModule } from './modules.ts'
 import { CONFIG_FILE } from './peftConfig.ts'
 
-/** What the file holds for one targeted module. */
-export interface LoraTensors {
-  readonly module: ProjectionModule
-  a: TensorInfo | null
-  b: TensorInfo | null
-}
+/** What a tensor is to its module. */
+export type TensorRole = 'a' | 'b' | 'magnitude' | 'loraBias' | 'bias'
 
-/** `default` is the adapter's name in the model it was saved from; PEFT takes names with it and without. */
-const LORA_NAME = /^base_model\.model\.(.+)\.lora_([AB])(?:\.default)?\.weight$/
+/** What the file holds for one module. */
+export type ModuleTensors = Partial<Record<TensorRole, TensorInfo>>
+
+/**
+ * `default` is the adapter's name in the model it was saved from; PEFT takes names with it and without. The bias of an
+ * adapted layer is that of the layer inside the one that PEFT puts around it.
+ */
+const ROLE_NAMES: readonly (readonly [role: TensorRole, pattern: RegExp])[] = [
+  ['a', /^base_model\.model\.(.+)\.lora_A(?:\.default)?\.weight$/],
+  ['b', /^base_model\.model\.(.+)\.lora_B(?:\.default)?\.weight$/],
+  ['magnitude', /^base_model\.model\.(.+)\.lora_magnitude_vector(?:\.default)?(?:\.weight)?$/],
+  ['loraBias', /^base_model\.model\.(.+)\.lora_B(?:\.default)?\.bias$/],
+  ['bias', /^base_model\.model\.(.+?)(?:\.base_layer)?\.bias$/],
+]
 
 /** Names that mean something, but nothing that is computed here: the first row that matches says what. */
 const OTHER_NAMES: readonly {
@@ -24,19 +31,9 @@ const OTHER_NAMES: readonly {
   readonly problem: string
 }[] = [
   {
-    pattern: /\.lora_magnitude_vector(?:\.default)?(?:\.weight)?$/,
-    code: 'adapter_tensor_unexpected',
-    problem: `is the magnitude of DoRA, but ${CONFIG_FILE} does not set use_dora: PEFT would ignore it`,
-  },
-  {
     pattern: /\.lora_embedding_[AB](?:\.default)?$/,
     code: 'adapter_unsupported',
     problem: 'is LoRA on an embedding, which is not supported yet',
-  },
-  {
-    pattern: /\.lora_B(?:\.default)?\.bias$/,
-    code: 'adapter_tensor_unexpected',
-    problem: `is a bias of lora_B, but ${CONFIG_FILE} does not set lora_bias: PEFT would ignore it`,
   },
   {
     pattern: /\.lora_diag(?:\.default)?$/,
@@ -49,53 +46,65 @@ const OTHER_NAMES: readonly {
     problem: 'replaces rows of an embedding, which is not supported yet',
   },
   {
-    pattern: /\.bias$/,
-    code: 'adapter_unsupported',
-    problem: 'replaces a bias of the base. Adapter bias is not supported',
-  },
-  {
     pattern: /^base_model\.model\.(?!.*\.lora_)(?:model|lm_head)\..*weight$/,
     code: 'adapter_unsupported',
     problem: 'replaces a weight of the base, which is not supported yet',
   },
 ]
 
+/** What is wrong with a tensor in a role that its module does not have. */
+const UNWANTED: Readonly<Record<TensorRole, string>> = {
+  a: `which ${CONFIG_FILE} does not target: PEFT would ignore it`,
+  b: `which ${CONFIG_FILE} does not target: PEFT would ignore it`,
+  magnitude: `as the magnitude of DoRA, but ${CONFIG_FILE} does not ask for DoRA there: PEFT would ignore it`,
+  loraBias: `as a bias of lora_B, but ${CONFIG_FILE} does not set lora_bias: PEFT would ignore it`,
+  bias: `as a bias, which ${CONFIG_FILE} does not say the adapter brings, or the base does not have there`,
+}
+
+/** A module of the base that an adapter may say something about, by what it may say. */
+export interface TensorPlace {
+  readonly roles: ReadonlySet<TensorRole>
+}
+
 /**
- * Gives every tensor to its module; modules keep the order of `targeted`.
- * @throws AdapterRefusedError for the first tensor that no targeted module would read
+ * Gives every tensor to its module.
+ * @param places every module of the base by its path
+ * @returns by path, modules for which the file holds something
+ * @throws AdapterRefusedError for the first tensor that has no place
  */
 export function assignTensors(
   tensors: ReadonlyMap<string, TensorInfo>,
-  targeted: readonly ProjectionModule[],
-  isBaseModule: (path: string) => boolean,
-): LoraTensors[] {
-  const byPath = new Map(targeted.map((module) => [module.path, { module, a: null, b: null } as LoraTensors]))
+  places: ReadonlyMap<string, TensorPlace>,
+): ReadonlyMap<string, ModuleTensors> {
+  const byPath = new Map<string, ModuleTensors>()
   for (const tensor of tensors.values()) {
-    const [, path, side] = LORA_NAME.exec(tensor.name) ?? []
-    if (path === undefined) throw notLora(tensor.name)
-    const found = byPath.get(path)
-    if (!found) throw notTargeted(tensor.name, path, isBaseModule(path))
-    const key = side === 'A' ? 'a' : 'b'
-    const other = found[key]
+    const [role, path] = roleOf(tensor.name)
+    const place = places.get(path)
+    if (!place?.roles.has(role)) throw notWanted(tensor.name, role, path, place !== undefined)
+    const found = byPath.get(path) ?? {}
+    const other = found[role]
     if (other) {
       const message = `${shown(tensor.name)} and ${shown(other.name)} are the same tensor of ${path}.`
       throw tensorRefusal('adapter_tensor_duplicate', tensor.name, message)
     }
-    found[key] = tensor
+    found[role] = tensor
+    byPath.set(path, found)
   }
-  return [...byPath.values()]
+  return byPath
 }
 
-function notLora(name: string): AdapterRefusedError {
+function roleOf(name: string): readonly [TensorRole, string] {
+  for (const [role, pattern] of ROLE_NAMES) {
+    const path = pattern.exec(name)?.[1]
+    if (path !== undefined) return [role, path]
+  }
   const known = OTHER_NAMES.find(({ pattern }) => pattern.test(name))
-  if (known) return tensorRefusal(known.code, name, `Tensor ${shown(name)} ${known.problem}.`)
-  return tensorRefusal('adapter_tensor_unexpected', name, `${shown(name)} is unsupported LoRA weight.`)
+  if (known) throw tensorRefusal(known.code, name, `Tensor ${shown(name)} ${known.problem}.`)
+  throw tensorRefusal('adapter_tensor_unexpected', name, `${shown(name)} is unsupported LoRA weight.`)
 }
 
-function notTargeted(name: string, path: string, inBase: boolean): AdapterRefusedError {
-  const problem = inBase
-    ? `which ${CONFIG_FILE} does not target: PEFT would ignore it`
-    : 'which the base does not have. Was the adapter made for another base?'
+function notWanted(name: string, role: TensorRole, path: string, inBase: boolean): AdapterRefusedError {
+  const problem = inBase ? `${UNWANTED[role]}.` : 'which the base does not have. Was the adapter made for another base?'
   const message = `Tensor ${shown(name)} is for ${shown(path)}, ${problem}`
-  return tensorRefusal('adapter_tensor_unexpected', name, message.endsWith('?') ? message : `${message}.`)
+  return tensorRefusal('adapter_tensor_unexpected', name, message)
 }

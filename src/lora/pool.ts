@@ -6,11 +6,21 @@
 import { invariant, LorikeetError } from '../errors.ts'
 import type { Gpu } from '../gpu/gpu.ts'
 import type { Tracked } from '../gpu/ledger.ts'
+import type { AdapterUse, GroupUse } from '../model/adapterUse.ts'
 import { GROUPS, type Group, type ModelSpec } from '../model/spec.ts'
-import type { FloatDtype } from '../weights/dtype.ts'
+import { type ModelWeights, readVector } from '../model/weights.ts'
+import { DoraNorms } from './doraNorms.ts'
 import { type Extent, ExtentAllocator } from './extents.ts'
 import type { NormalAdapter } from './normal.ts'
-import { ENTRY_WORDS, layoutOf, packBytes, type SlabLayout, writeEntry } from './packing.ts'
+import {
+  ENTRY_WORDS,
+  hasScaleOrBias,
+  layoutOf,
+  type PackedGroup,
+  packBytes,
+  type SlabLayout,
+  writeEntry,
+} from './packing.ts'
 
 /** An adapter takes a multiple of this in each slab: small enough to waste little, large enough to leave no crumbs. */
 const PAGE_BYTES = 16 * 1024
@@ -25,16 +35,19 @@ export interface AdapterPoolOptions {
   readonly budgetBytes: number
   /** Adapters that can be resident at once. */
   readonly maxSlots: number
+  /** The base, beside which some kinds of adapters are worked out when they arrive. */
+  readonly weights: ModelWeights
 }
 
-/** Told the element types of an adapter before it becomes resident. */
-export type PrepareDtypes = (dtypes: ReadonlySet<FloatDtype>) => Promise<void>
+/** Told what an adapter does before it becomes resident. */
+export type PrepareAdapter = (use: AdapterUse) => Promise<void>
 
 /** A resident adapter. */
 interface Resident {
   /** Per slab: its extent, or null where it has no layers. */
   readonly extents: readonly (Extent | null)[]
-  readonly rankSums: Readonly<Record<Group, number>>
+  /** Over all layers. */
+  readonly use: AdapterUse
 }
 
 interface Slab {
@@ -50,22 +63,33 @@ export class AdapterPool {
   readonly maxSlots: number
   readonly #gpu: Gpu
   readonly #spec: ModelSpec
+  readonly #weights: ModelWeights
+  readonly #norms: DoraNorms
   readonly #slabs: readonly Slab[]
   readonly #residents = new Map<number, Resident>()
   readonly #freeSlots: number[]
-  #prepare: PrepareDtypes = async () => undefined
+  #prepare: PrepareAdapter = async () => undefined
 
-  private constructor(gpu: Gpu, spec: ModelSpec, slabs: readonly Slab[], table: Tracked, maxSlots: number) {
+  private constructor(
+    gpu: Gpu,
+    spec: ModelSpec,
+    { weights, maxSlots }: AdapterPoolOptions,
+    slabs: readonly Slab[],
+    table: Tracked,
+  ) {
     this.#gpu = gpu
     this.#spec = spec
+    this.#weights = weights
     this.#slabs = slabs
     this.table = table
     this.maxSlots = maxSlots
+    this.#norms = new DoraNorms(gpu, spec, weights, this)
     this.#freeSlots = Array.from({ length: maxSlots }, (_, i) => maxSlots - 1 - i)
   }
 
   /** @throws GpuOutOfMemoryError, with nothing left allocated. */
-  static async create(gpu: Gpu, spec: ModelSpec, { budgetBytes, maxSlots }: AdapterPoolOptions): Promise<AdapterPool> {
+  static async create(gpu: Gpu, spec: ModelSpec, options: AdapterPoolOptions): Promise<AdapterPool> {
+    const { budgetBytes, maxSlots } = options
     const perLayer = Math.ceil(budgetBytes / spec.numLayers / PAGE_BYTES) * PAGE_BYTES
     const most = Math.min(gpu.can.maxBindingBytes, gpu.can.maxBufferBytes)
     const layersPerSlab = Math.max(1, Math.min(spec.numLayers, Math.floor(most / perLayer)))
@@ -92,11 +116,11 @@ export class AdapterPool {
       buffer: buffers[i]!,
       extents: new ExtentAllocator(slabBytes(range), PAGE_BYTES),
     }))
-    return new AdapterPool(gpu, spec, slabs, table!, maxSlots)
+    return new AdapterPool(gpu, spec, options, slabs, table!)
   }
 
-  /** load() will wait for `prepare`: whoever computes with the adapters learns their element types by it. */
-  onLoad(prepare: PrepareDtypes): void {
+  /** load() will wait for `prepare`: whoever computes with the adapters learns by it what they do. */
+  onLoad(prepare: PrepareAdapter): void {
     this.#prepare = prepare
   }
 
@@ -105,9 +129,9 @@ export class AdapterPool {
     return this.#slabs.find(({ endLayer }) => layer < endLayer)!.buffer
   }
 
-  /** Stacked rank of a group in a slot, the largest over its layers; 0 where the adapter leaves the group alone. */
-  rankSum(slot: number, group: Group): number {
-    return this.#resident(slot).rankSums[group]
+  /** What the adapter in a slot does, over all its layers. */
+  use(slot: number): AdapterUse {
+    return this.#resident(slot).use
   }
 
   get residentCount(): number {
@@ -130,7 +154,8 @@ export class AdapterPool {
         `Adapter "${name}" needs ${layouts[i]!.byteLength} bytes in a slab of ${extents.capacity}. Raise --lora-memory.`,
       )
     })
-    await this.#prepare(new Set(layouts.flatMap(({ groups }) => groups.map(({ dtype }) => dtype))))
+    const use = useOf(layouts)
+    await this.#prepare(use)
     const slot = this.#freeSlots.pop()
     if (slot === undefined) return null
     const extents = this.#allocate(layouts)
@@ -138,7 +163,7 @@ export class AdapterPool {
       this.#freeSlots.push(slot)
       return null
     }
-    this.#residents.set(slot, { extents, rankSums: rankSums(layouts) })
+    this.#residents.set(slot, { extents, use })
     try {
       await this.#upload(slot, layouts, extents)
     } catch (error) {
@@ -158,6 +183,7 @@ export class AdapterPool {
   }
 
   close(): void {
+    this.#norms.close()
     this.table.destroy()
     for (const { buffer } of this.#slabs) buffer.destroy()
   }
@@ -190,18 +216,37 @@ export class AdapterPool {
     for (const [i, { groups }] of layouts.entries()) {
       for (const packed of groups) {
         const offset = extents[i]!.offset
-        await this.#gpu.upload(this.#slabs[i]!.buffer, offset + packed.aOffset, packBytes(this.#spec, packed))
+        const bytes = packBytes(this.#spec, packed, await this.#baseBias(packed))
+        await this.#gpu.upload(this.#slabs[i]!.buffer, offset + packed.aOffset, bytes)
         const entry = (packed.layer * GROUPS.length + GROUPS.indexOf(packed.group)) * ENTRY_WORDS
         writeEntry(rows.subarray(entry, entry + ENTRY_WORDS), packed, offset)
       }
     }
     await this.#gpu.upload(this.table, slot * rows.byteLength, new Uint8Array(rows.buffer))
+    await this.#norms.apply(
+      slot,
+      layouts.flatMap(({ groups }) => groups),
+    )
+  }
+
+  /** The base's bias of a group, where the adapter brings another for part of it. */
+  async #baseBias({ layer, group, projections }: PackedGroup): Promise<Float32Array | null> {
+    const bias = this.#weights.layers[layer]!.biases[group]
+    if (!bias || !projections.some((one) => one?.module.bias)) return null
+    return await readVector(this.#gpu, this.#weights, bias)
   }
 }
 
-function rankSums(layouts: readonly SlabLayout[]): Record<Group, number> {
-  const sums: Record<Group, number> = { attn_in: 0, attn_out: 0, mlp_in: 0, mlp_out: 0 }
-  for (const { groups } of layouts)
-    for (const { group, rankSum } of groups) sums[group] = Math.max(sums[group], rankSum)
-  return sums
+function useOf(layouts: readonly SlabLayout[]): AdapterUse {
+  const packed = layouts.flatMap(({ groups }) => groups)
+  const groups = GROUPS.map((group): [Group, GroupUse] => {
+    const mine = packed.filter((each) => each.group === group)
+    const rankSum = Math.max(0, ...mine.map((each) => each.rankSum))
+    const scalesOrBiases = mine.some(({ projections }) => projections.some((one) => one && hasScaleOrBias(one)))
+    return [group, { rankSum, scalesOrBiases }]
+  })
+  return {
+    dtypes: new Set(packed.flatMap(({ rankSum, dtype }) => (rankSum > 0 ? [dtype] : []))),
+    groups: Object.fromEntries(groups) as Record<Group, GroupUse>,
+  }
 }

@@ -1,15 +1,16 @@
 /**
  * The forward pass of one step, recorded in the order in which it is computed. Reads the step's tables and the KV
  * cache, leaves logits for the rows that want them. The base-only step and the mixed step are the same story; in the
- * mixed one a LoRA shrink and expand stand behind each projection group, before anything reads the projection. Bias,
- * activation, rope and residual come after, in kernels both steps share, so a base row has the same bits in either.
+ * mixed one a LoRA shrink and expand, and where an adapter has them its scales and biases, stand behind each projection
+ * group, before anything reads the projection. Bias, activation, rope and residual come after, in kernels both steps
+ * share, so a base row has the same bits in either.
  */
 import { invariant } from '../errors.ts'
 import type { Gpu } from '../gpu/gpu.ts'
 import type { Tracked } from '../gpu/ledger.ts'
 import type { StepRecorder } from '../gpu/recorder.ts'
-import type { FloatDtype } from '../weights/dtype.ts'
 import { type Activations, allocateActivations, MAX_ROW_SPLITS } from './activations.ts'
+import type { AdapterUse } from './adapterUse.ts'
 import {
   type ForwardParts,
   type ForwardPlan,
@@ -23,17 +24,15 @@ import { addNormGrid } from './kernels/addNorm.ts'
 import { ATTENTION_SPLIT, attentionGrid, attentionMergeGrid } from './kernels/attention.ts'
 import { embedGrid } from './kernels/embed.ts'
 import { loraExpandGrid } from './kernels/loraExpand.ts'
+import { loraScaleBiasGrid } from './kernels/loraScaleBias.ts'
 import { loraShrinkGrid } from './kernels/loraShrink.ts'
 import { matmulGrid, matmulRowsPerTeam } from './kernels/matmul.ts'
 import { ropeKvGrid } from './kernels/ropeKv.ts'
 import { siluMulGrid } from './kernels/siluMul.ts'
 import { LoraPlan } from './loraPlan.ts'
 import { ropeTable } from './rope.ts'
-import type { Group, ModelSpec } from './spec.ts'
+import type { ModelSpec } from './spec.ts'
 import type { StepShape } from './stepTables.ts'
-
-/** Per group: the largest stacked rank among the adapters of a step; 0 where none touches the group. */
-export type LoraRanks = Readonly<Record<Group, number>>
 
 export class ForwardPass {
   readonly #gpu: Gpu
@@ -75,9 +74,10 @@ export class ForwardPass {
     return this.#activations.logits
   }
 
-  /** To be awaited before a step names an adapter with tensors of these element types. @throws ShaderError */
-  prepareAdapters(dtypes: Iterable<FloatDtype>): Promise<void> {
-    return this.#lora.prepare(dtypes)
+  /** To be awaited before a step names an adapter that does this. @throws ShaderError, GpuLostError */
+  async prepareAdapter({ dtypes, groups }: AdapterUse): Promise<void> {
+    const scaleBias = Object.values(groups).some(({ scalesOrBiases }) => scalesOrBiases)
+    await this.#lora.prepare(dtypes, scaleBias)
   }
 
   /**
@@ -89,11 +89,11 @@ export class ForwardPass {
     return rows * splits <= MAX_ROW_SPLITS ? splits : 1
   }
 
-  /** Appends the whole pass. `ranks` are ignored in a step without tiles. */
-  record(recorder: StepRecorder, shape: StepShape, ranks: LoraRanks): void {
+  /** Appends the whole pass. `use` is ignored in a step without tiles. */
+  record(recorder: StepRecorder, shape: StepShape, use: AdapterUse): void {
     const { embed, layers, finalNorm, lmHead } = this.#plan
     for (const shard of embed) recorder.dispatch(shard, embedGrid(this.#spec.hiddenSize, shape.rows))
-    for (const layer of layers) this.#layer(recorder, layer, shape, ranks)
+    for (const layer of layers) this.#layer(recorder, layer, shape, use)
     if (shape.logits === 0) return
     recorder.dispatch(finalNorm, addNormGrid(this.#gpu.can, shape.logits))
     this.#matmul(recorder, lmHead, shape.logits)
@@ -105,7 +105,7 @@ export class ForwardPass {
     this.#plan.params.destroy()
   }
 
-  #layer(recorder: StepRecorder, layer: LayerPlan, shape: StepShape, ranks: LoraRanks): void {
+  #layer(recorder: StepRecorder, layer: LayerPlan, shape: StepShape, use: AdapterUse): void {
     const { can } = this.#gpu
     const { numHeads: heads, numKvHeads: kvHeads, headDim, intermediateSize } = this.#spec
     const { rows, splits } = shape
@@ -113,27 +113,34 @@ export class ForwardPass {
     const { attn_in, attn_out, mlp_in, mlp_out } = layer.groups
 
     recorder.dispatch(layer.inputNorm, addNormGrid(can, rows))
-    this.#project(recorder, attn_in, shape, ranks)
+    this.#project(recorder, attn_in, shape, use)
     recorder.dispatch(layer.ropeKv, ropeKvGrid(can, attention, rows))
     recorder.dispatch(layer.attention, attentionGrid(can, attention, rows, splits))
     if (splits > 1) recorder.dispatch(layer.attentionMerge, attentionMergeGrid(attention, rows))
-    this.#project(recorder, attn_out, shape, ranks)
+    this.#project(recorder, attn_out, shape, use)
 
     recorder.dispatch(layer.postNorm, addNormGrid(can, rows))
-    this.#project(recorder, mlp_in, shape, ranks)
+    this.#project(recorder, mlp_in, shape, use)
     recorder.dispatch(layer.activation, siluMulGrid(intermediateSize, rows))
-    this.#project(recorder, mlp_out, shape, ranks)
+    this.#project(recorder, mlp_out, shape, use)
   }
 
   /** A projection group: the base for all rows, then the adapters for the rows in tiles. */
-  #project(recorder: StepRecorder, plan: GroupPlan, { rows, tiles }: StepShape, ranks: LoraRanks): void {
+  #project(recorder: StepRecorder, plan: GroupPlan, { rows, tiles }: StepShape, use: AdapterUse): void {
     this.#matmul(recorder, plan.base, rows)
-    const columns = ranks[plan.group]
-    if (tiles === 0 || columns === 0) return
+    if (tiles === 0) return
+    const { rankSum, scalesOrBiases } = use.groups[plan.group]
     const lora = this.#lora.of(plan)
-    invariant(lora, 'A step names an adapter whose element types were not prepared')
-    recorder.dispatch(lora.shrink, loraShrinkGrid(this.#gpu.can, columns, tiles, plan.shrinkSplits))
-    recorder.dispatch(lora.expand, loraExpandGrid(this.#gpu.can, plan.outs, tiles))
+    if (rankSum > 0) {
+      invariant(lora?.products, 'A step names an adapter whose element types were not prepared')
+      const { shrink, expand } = lora.products
+      recorder.dispatch(shrink, loraShrinkGrid(this.#gpu.can, rankSum, tiles, plan.shrinkSplits))
+      recorder.dispatch(expand, loraExpandGrid(this.#gpu.can, plan.outs, tiles))
+    }
+    if (scalesOrBiases) {
+      invariant(lora?.scaleBias, 'A step names an adapter whose row scales or biases were not prepared')
+      recorder.dispatch(lora.scaleBias, loraScaleBiasGrid(plan.outs, tiles))
+    }
   }
 
   #matmul(recorder: StepRecorder, { shards }: MatmulPlan, rows: number): void {

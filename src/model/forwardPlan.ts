@@ -12,6 +12,7 @@ import { attentionKernel, attentionMergeKernel, attentionParams } from './kernel
 import type { KernelChoice } from './kernels/choice.ts'
 import { embedKernel, embedParams } from './kernels/embed.ts'
 import { loraExpandParams } from './kernels/loraExpand.ts'
+import { loraScaleBiasParams } from './kernels/loraScaleBias.ts'
 import { loraShrinkParams } from './kernels/loraShrink.ts'
 import { matmulKernel, matmulParams, ROWS_PER_TEAM, type RowsPerTeam } from './kernels/matmul.ts'
 import { ropeKvKernel, ropeKvParams } from './kernels/ropeKv.ts'
@@ -56,6 +57,7 @@ export interface GroupPlan {
 export interface LoraBindings {
   readonly shrink: Readonly<Record<string, Tracked | GPUBufferBinding>>
   readonly expand: Readonly<Record<string, Tracked | GPUBufferBinding>>
+  readonly scaleBias: Readonly<Record<string, Tracked | GPUBufferBinding>>
 }
 
 export interface LayerPlan {
@@ -106,7 +108,7 @@ export async function planForward(
   const matrices = weights.layers.flatMap(({ matrices: each }) => GROUPS.map((group) => each[group].shards.length))
   const params = await ParamArena.create(
     gpu,
-    8 + shards + spec.numLayers * 16 + matrices.reduce((sum, count) => sum + count, 0),
+    8 + shards + spec.numLayers * 20 + matrices.reduce((sum, count) => sum + count, 0),
   )
   try {
     const plan = new Binder(gpu, parts, activations, rope, kernels, params).bind()
@@ -287,6 +289,7 @@ class Binder {
       lora: {
         shrink: { params: this.#params.add(loraShrinkParams({ ...where, in: inputs })), step, table, slab, x, down },
         expand: { params: this.#params.add(loraExpandParams({ ...where, outs })), step, table, slab, down, y },
+        scaleBias: { params: this.#params.add(loraScaleBiasParams({ ...where, outs })), step, table, slab, y },
       },
       shrinkSplits: splits,
       outs,

@@ -1,7 +1,7 @@
 /**
  * The LoRA kernels, bound for every layer and group. They are compiled when the first adapter comes, for the element
  * types that adapters have: each type costs seconds on a software device, and most processes meet one only. An adapter
- * of another type has them compiled once more, for both.
+ * of another type has them compiled once more, for both. What only some kinds of adapter need comes with the first of them.
  */
 import type { Gpu } from '../gpu/gpu.ts'
 import type { BoundKernel } from '../gpu/kernel.ts'
@@ -9,18 +9,22 @@ import type { FloatDtype } from '../weights/dtype.ts'
 import type { GroupPlan, LayerPlan } from './forwardPlan.ts'
 import type { KernelChoice } from './kernels/choice.ts'
 import { loraExpandKernel } from './kernels/loraExpand.ts'
+import { loraScaleBiasKernel } from './kernels/loraScaleBias.ts'
 import { loraShrinkKernel } from './kernels/loraShrink.ts'
 import { GROUPS } from './spec.ts'
 
 export interface LoraKernels {
-  readonly shrink: BoundKernel
-  readonly expand: BoundKernel
+  /** Null before the first adapter with A and B. */
+  readonly products: { readonly shrink: BoundKernel; readonly expand: BoundKernel } | null
+  /** Null before the first adapter with row scales or biases. */
+  readonly scaleBias: BoundKernel | null
 }
 
 export class LoraPlan {
   readonly #gpu: Gpu
   readonly #groups: readonly GroupPlan[]
   #dtypes: ReadonlySet<FloatDtype> = new Set()
+  #scaleBias = false
   #bound: ReadonlyMap<GroupPlan, LoraKernels> = new Map()
   #last: Promise<void> = Promise.resolve()
 
@@ -32,11 +36,12 @@ export class LoraPlan {
   /**
    * Makes ready for adapters of these element types, beside those of earlier calls. To be awaited before a step names
    * such an adapter; steps of other adapters go on meanwhile.
+   * @param scaleBias they have row scales or biases
    * @throws ShaderError, GpuLostError
    */
-  prepare(dtypes: Iterable<FloatDtype>): Promise<void> {
+  prepare(dtypes: Iterable<FloatDtype>, scaleBias = false): Promise<void> {
     const wanted = [...dtypes]
-    const done = this.#last.then(() => this.#extend(wanted))
+    const done = this.#last.then(() => this.#extend(wanted, scaleBias))
     this.#last = done.catch(() => undefined)
     return done
   }
@@ -46,24 +51,28 @@ export class LoraPlan {
     return this.#bound.get(group)
   }
 
-  async #extend(wanted: readonly FloatDtype[]): Promise<void> {
+  async #extend(wanted: readonly FloatDtype[], wantsScaleBias: boolean): Promise<void> {
     const dtypes = new Set([...this.#dtypes, ...wanted])
-    if (dtypes.size === this.#dtypes.size) return
+    const scaleBias = this.#scaleBias || wantsScaleBias
+    if (dtypes.size === this.#dtypes.size && scaleBias === this.#scaleBias) return
     const { can } = this.#gpu
     const compile = ({ definition, specialisation }: KernelChoice) => this.#gpu.kernel(definition, specialisation)
-    const [shrink, expand] = await Promise.all([
-      compile(loraShrinkKernel(can, [...dtypes])),
-      compile(loraExpandKernel(can, [...dtypes])),
+    // What is compiled already comes from the cache.
+    const [shrink, expand, scale] = await Promise.all([
+      dtypes.size > 0 ? compile(loraShrinkKernel(can, [...dtypes])) : null,
+      dtypes.size > 0 ? compile(loraExpandKernel(can, [...dtypes])) : null,
+      scaleBias ? compile(loraScaleBiasKernel()) : null,
     ])
-    this.#bound = new Map(
-      this.#groups.map((group) => {
-        const bound = {
-          shrink: shrink.bind(group.lora.shrink, `shrink ${group.group}`),
-          expand: expand.bind(group.lora.expand, `expand ${group.group}`),
-        }
-        return [group, bound]
-      }),
-    )
+    const bind = ({ group, lora }: GroupPlan): LoraKernels => ({
+      products: shrink &&
+        expand && {
+          shrink: shrink.bind(lora.shrink, `shrink ${group}`),
+          expand: expand.bind(lora.expand, `expand ${group}`),
+        },
+      scaleBias: scale?.bind(lora.scaleBias, `scale and bias ${group}`) ?? null,
+    })
+    this.#bound = new Map(this.#groups.map((group) => [group, bind(group)]))
     this.#dtypes = dtypes
+    this.#scaleBias = scaleBias
   }
 }

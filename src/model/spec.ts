@@ -92,3 +92,19 @@ export function groupShape(spec: ModelSpec, group: Group): { in: number; out: nu
   const shapes = GROUP_PROJECTIONS[group].map((projection) => projectionShape(spec, projection))
   return { in: shapes[0]!.in, out: shapes.reduce((sum, shape) => sum + shape.out, 0) }
 }
+
+/** Whether the base has a bias on a projection. */
+export function hasBias({ bias }: ModelSpec, projection: Projection): boolean {
+  switch (projection) {
+    case 'q':
+    case 'k':
+    case 'v':
+      return bias.qkv
+    case 'o':
+      return bias.o
+    case 'gate':
+    case 'up':
+    case 'down':
+      return bias.mlp
+  }
+}

@@ -3,7 +3,7 @@
  * the projections of a group below each other, vectors (norm gains, biases) widened to f32 in one buffer. JavaScript
  * never holds more than a slice.
  */
-import { abortReason, LorikeetError } from '../errors.ts'
+import { abortReason, invariant, LorikeetError } from '../errors.ts'
 import type { Gpu } from '../gpu/gpu.ts'
 import type { Tracked } from '../gpu/ledger.ts'
 import type { Checkpoint } from '../weights/checkpoint.ts'
@@ -37,6 +37,13 @@ export interface ModelWeights {
   readonly layers: readonly LayerWeights[]
   /** Every buffer of the above, to destroy. */
   readonly buffers: readonly Tracked[]
+}
+
+/** Reads a vector back: for what is worked out once, not for steps. */
+export async function readVector(gpu: Gpu, { buffers }: ModelWeights, vector: Vector): Promise<Float32Array> {
+  const buffer = buffers.find((each) => each.buffer === vector.buffer)
+  invariant(buffer, 'A vector is not of these weights')
+  return new Float32Array((await gpu.readback(buffer, vector.offset, vector.size)).buffer)
 }
 
 /** Projections that are computed together came in different element types. */

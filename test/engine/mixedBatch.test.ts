@@ -9,10 +9,11 @@ import { readPeftAdapter } from '../../src/lora/peft.ts'
 import type { RegistryLease } from '../../src/lora/registry.ts'
 import { reference } from '../fixtures.ts'
 import { GREEDY } from '../goldens/golden.ts'
+import { otherAdapters } from '../goldens/otherAdapters.ts'
 
 const MIB = 1024 * 1024
 /** Ranks 1, 5, 8, 16, 64, mixed ranks in one adapter, other targets, other widths; null is the base. */
-const VOICES = [
+const PLAIN = [
   null,
   'r1',
   'r5',
@@ -25,6 +26,9 @@ const VOICES = [
   'qv-r8',
   'r5',
 ]
+/** Adapters that do more than add B A x. */
+const OTHERS = otherAdapters('llama-tiny')
+const VOICES = [...PLAIN.slice(0, 5), ...OTHERS, ...PLAIN.slice(5)]
 
 /** Deterministic prompts of different lengths. */
 function prompt(index: number): number[] {
@@ -39,7 +43,7 @@ describe('a mixed batch on llama-tiny', () => {
   beforeAll(async () => {
     gpu = await openGpu()
     // Few rows per step, so that prompts are chunked and prefill meets decode in most steps.
-    const sizes = { kvCacheMemory: 4 * MIB, loraMemory: 16 * MIB, maxNumBatchedTokens: 24, maxNumSeqs: 16 }
+    const sizes = { kvCacheMemory: 4 * MIB, loraMemory: 16 * MIB, maxNumBatchedTokens: 64, maxNumSeqs: VOICES.length }
     runtime = await Runtime.open(gpu, directoryFolder(reference('models/llama-tiny')), {
       sizes,
       // Nobody takes over what another computed, or "alone" would not be alone.
@@ -86,7 +90,7 @@ describe('a mixed batch on llama-tiny', () => {
     for (const [i, voice] of VOICES.entries()) alone.push(await generate(voice, prompt(i)))
     const together = await Promise.all(VOICES.map((voice, i) => generate(voice, prompt(i))))
     expect(together).toEqual(alone)
-    // The adapters matter, or this would prove nothing: the same prompt, eleven voices.
+    // The adapters matter, or this would prove nothing: the same prompt, another answer of each voice.
     const same = await Promise.all(VOICES.map((voice) => generate(voice, prompt(3))))
     expect(new Set(same.map(String)).size).toBe(new Set(VOICES).size)
   })
@@ -133,7 +137,7 @@ describe('a mixed batch on llama-tiny', () => {
       return gpu.counters.since(before)
     }
     const base = await cost(VOICES.map((_, i) => span(i, null)))
-    const mixed = await cost(VOICES.map((voice, i) => span(i, voice)))
+    const mixed = await cost(PLAIN.map((voice, i) => span(i, voice)))
     const attentionOnly = await cost([span(0, 'qv-r8'), span(1, null)])
     const nothingElse = {
       passes: 1,
@@ -144,11 +148,14 @@ describe('a mixed batch on llama-tiny', () => {
       bindGroupsCreated: 0,
       pipelinesCompiled: 0,
     }
-    for (const counters of [base, mixed, attentionOnly]) expect(counters).toMatchObject(nothingElse)
+    const dora = await cost([span(0, 'dora-rank-pattern'), span(1, null)])
+    for (const counters of [base, mixed, attentionOnly, dora]) expect(counters).toMatchObject(nothingElse)
     const { numLayers } = runtime.spec
     // Besides the layers: embedding, final norm, lm_head, sampler.
     expect((base.dispatches - 4) / numLayers).toBe(9)
     expect((mixed.dispatches - base.dispatches) / numLayers).toBe(8)
     expect((attentionOnly.dispatches - base.dispatches) / numLayers).toBe(2)
+    // q, o and up: the row scales of three groups.
+    expect((dora.dispatches - base.dispatches) / numLayers).toBe(9)
   })
 })

@@ -1,4 +1,4 @@
-/** Every base and every plain adapter of the reference against what transformers and PEFT computed. */
+/** Every base and every adapter of the reference that is served, against what transformers and PEFT computed. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Runtime } from '../../src/engine/runtime.ts'
 import type { Gpu } from '../../src/gpu/gpu.ts'
@@ -15,19 +15,21 @@ import {
   largestDifference,
   promptLogits,
 } from './golden.ts'
+import { otherAdapters } from './otherAdapters.ts'
 import { PLAIN_ADAPTERS } from './plainAdapters.ts'
 
 const MIB = 1024 * 1024
 const SIZES = { kvCacheMemory: 4 * MIB, loraMemory: 32 * MIB, maxNumBatchedTokens: 128 }
 
 describe.each([...Object.keys(PLAIN_ADAPTERS), 'llama-tiny-sharded'])('%s', (model) => {
+  const names = [...(PLAIN_ADAPTERS[model] ?? []), ...otherAdapters(model)]
   let gpu: Gpu
   let runtime: Runtime
 
   beforeAll(async () => {
     gpu = await openGpu()
     runtime = await Runtime.open(gpu, directoryFolder(reference(`models/${model}`)), { sizes: SIZES })
-    for (const name of PLAIN_ADAPTERS[model] ?? []) {
+    for (const name of names) {
       const folder = directoryFolder(reference(`adapters/${model}/${name}`))
       runtime.adapters.add(name, folder.name, (await readPeftAdapter(folder, runtime.spec)).adapter)
     }
@@ -38,7 +40,7 @@ describe.each([...Object.keys(PLAIN_ADAPTERS), 'llama-tiny-sharded'])('%s', (mod
     gpu.close()
   })
 
-  describe.each([null, ...(PLAIN_ADAPTERS[model] ?? [])])('adapter %s', (adapter) => {
+  describe.each([null, ...names])('adapter %s', (adapter) => {
     const golden = goldenOf(adapter === null ? model : `${model}/${adapter}`)
     const lease = async () => {
       const held = adapter === null ? null : runtime.adapters.lease(adapter)!

@@ -37,6 +37,24 @@ describe('digest of an adapter', () => {
     expect(new Set(digests).size).toBe(digests.length)
   })
 
+  it('changes with magnitudes and biases', async () => {
+    const q0 = 'base_model.model.model.layers.0.self_attn.q_proj'
+    const biased = { ...TINY, bias: { qkv: true, o: false, mlp: false } }
+    const of = async (config: object, name: string, from: number) => {
+      const folder = adapterFolder({ ...Q_CONFIG, ...config }, { ...loraTensors([[0, 'q']]), [name]: f32([8], from) })
+      return (await readPeftAdapter(folder, biased)).adapter.digest
+    }
+    const digests = await Promise.all([
+      digest(Q_CONFIG, loraTensors([[0, 'q']])),
+      of({ use_dora: true }, `${q0}.lora_magnitude_vector`, 1),
+      of({ use_dora: true }, `${q0}.lora_magnitude_vector`, 2),
+      of({ lora_bias: true }, `${q0}.lora_B.bias`, 1),
+      of({ bias: 'all' }, `${q0}.base_layer.bias`, 1),
+      of({ bias: 'all' }, `${q0}.bias`, 2),
+    ])
+    expect(new Set(digests).size).toBe(digests.length)
+  })
+
   it('is the same on a host without its own SHA-256', async () => {
     const plain = await digest()
     vi.stubGlobal('crypto', {})

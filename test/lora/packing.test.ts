@@ -63,6 +63,33 @@ describe('packing', () => {
     expect(words[23]).toBe(8)
   })
 
+  it('lays row scales and biases behind B, as f32, a bias as what is to be added', () => {
+    const vector = (values: number[]) => ({
+      dtype: 'F16' as const,
+      shape: [values.length] as const,
+      // Whole numbers below 2048 as f16, by way of their exponents: 1.0 is 0x3c00.
+      bytes: new Uint8Array(Uint16Array.from(values, (value) => 0x3c00 + 0x400 * Math.log2(value)).buffer),
+    })
+    const dora = { ...q, magnitude: vector([1, 2, 4, 8, 16, 32, 64, 128]), loraBias: vector([1, 1, 1, 1, 2, 2, 2, 2]) }
+    const onlyBias = { ...v, rank: 0, scale: 0, bias: vector([4, 4, 8, 8]) }
+    const packed = layoutOf(adapterOf([dora, onlyBias]), spec, 0, 3).groups[0]!
+    expect(packed).toMatchObject({ dtype: 'F32', rankSum: 8 })
+    // q has outputs 0 to 7 of the group, k 8 to 11, v 12 to 15.
+    const base = Float32Array.from({ length: 16 }, (_, i) => i)
+    const floats = new Float32Array(packBytes(spec, packed, base).buffer)
+    const at = (offset: number | null, count: number) => [...floats.subarray(offset! / 4, offset! / 4 + count)]
+    const [first, , last] = packed.projections
+    expect(at(first!.rowScaleOffset, 8)).toEqual([1, 2, 4, 8, 16, 32, 64, 128])
+    expect(at(first!.biasOffset, 8)).toEqual([2.5, 2.5, 2.5, 2.5, 5, 5, 5, 5])
+    expect(last).toMatchObject({ paddedRank: 0, rowScaleOffset: null })
+    expect(at(last!.biasOffset, 4)).toEqual([4 - 12, 4 - 13, 8 - 14, 8 - 15])
+
+    const words = new Uint32Array(ENTRY_WORDS)
+    writeEntry(words, packed, 4096)
+    expect([...words.subarray(8, 10)]).toEqual([1024 + first!.rowScaleOffset! / 4, 1024 + first!.biasOffset! / 4])
+    expect([...words.subarray(21, 26)]).toEqual([0, 0, 8, 0, 1024 + last!.biasOffset! / 4])
+  })
+
   it('widens to f32 only where element types differ', () => {
     const half: LoraModule = {
       ...v,

@@ -5,7 +5,7 @@ import { AdapterRefusedError } from '../../src/lora/errors.ts'
 import { readPeftAdapter } from '../../src/lora/peft.ts'
 import type { Folder } from '../../src/weights/folder.ts'
 import { memoryFolder } from '../../src/weights/folder.ts'
-import { makeSafetensors } from '../weights/makeSafetensors.ts'
+import { type MadeTensor, makeSafetensors } from '../weights/makeSafetensors.ts'
 import { adapterFolder, BOTH_Q, f32, loraTensors, Q_CONFIG, TINY, tensorName } from './makeAdapter.ts'
 
 const A0 = tensorName(0, 'q', 'A')
@@ -85,7 +85,7 @@ describe('readPeftAdapter', () => {
     [`${model}.layers.0.self_attn.q_proj.lora_magnitude_vector`, 'adapter_tensor_unexpected', 'DoRA'],
     [`${model}.layers.0.self_attn.q_proj.lora_B.bias`, 'adapter_tensor_unexpected', 'lora_bias'],
     [`${model}.layers.0.self_attn.q_proj.lora_diag`, 'adapter_changed_base', 'KaSA'],
-    [`${model}.layers.0.self_attn.q_proj.base_layer.bias`, 'adapter_unsupported', 'Adapter bias is not supported'],
+    [`${model}.layers.0.self_attn.q_proj.base_layer.bias`, 'adapter_tensor_unexpected', 'as a bias'],
     [`${model}.layers.0.self_attn.q_proj.base_layer.weight`, 'adapter_unsupported', 'replaces a weight'],
     [`${model}.norm.weight`, 'adapter_unsupported', 'replaces a weight'],
     ['base_model.model.lm_head.weight', 'adapter_unsupported', 'replaces a weight'],
@@ -98,6 +98,55 @@ describe('readPeftAdapter', () => {
     const error = await refused(adapterFolder(Q_CONFIG, tensors))
     expect(error).toMatchObject({ code, param: name })
     expect(error.message).toContain(says)
+  })
+
+  describe('of other kinds', () => {
+    const q0 = 'base_model.model.model.layers.0.self_attn.q_proj'
+    const k0 = q0.replace('q_proj', 'k_proj')
+    const biased = { ...TINY, bias: { qkv: true, o: false, mlp: false } }
+    const read = async (config: object, tensors: Record<string, MadeTensor>, spec = biased) => {
+      const folder = adapterFolder({ ...Q_CONFIG, ...config }, { ...loraTensors([[0, 'q']]), ...tensors })
+      return (await readPeftAdapter(folder, spec)).adapter
+    }
+    const code = async (...args: Parameters<typeof read>) =>
+      await read(...args).then(
+        () => null,
+        (error: unknown) => (error as AdapterRefusedError).code,
+      )
+
+    it.each([
+      [{ use_dora: true }, `${q0}.lora_magnitude_vector`, 'magnitude'],
+      [{ use_dora: true }, `${q0}.lora_magnitude_vector.default.weight`, 'magnitude'],
+      [{ lora_bias: true }, `${q0}.lora_B.bias`, 'loraBias'],
+      [{ bias: 'all' }, `${q0}.base_layer.bias`, 'bias'],
+      [{ bias: 'lora_only' }, `${q0}.bias`, 'bias'],
+    ])('%j reads %s', async (config, name, field) => {
+      const { modules, byteLength } = await read(config, { [name]: f32([8], 5) })
+      expect(modules).toMatchObject([{ layer: 0, projection: 'q', rank: 2, [field]: { dtype: 'F32', shape: [8] } }])
+      expect(byteLength).toBe(128 + 32)
+      expect(await code(config, { [name]: f32([4]) })).toBe('adapter_shape_mismatch')
+      expect(await code(config, { [name]: f32([8, 1]) })).toBe('adapter_shape_mismatch')
+      expect(await code(config, { [name]: { dtype: 'I32', shape: [8], bytes: new Uint8Array(32) } })).toBe(
+        'adapter_dtype_unsupported',
+      )
+      expect(await code(config, { [name]: f32([8], Number.NaN) })).toBe('adapter_not_finite')
+      expect(await code({}, { [name]: f32([8]) })).toBe('adapter_tensor_unexpected')
+    })
+
+    it('reads a bias on a module without LoRA, where the config says so and the base has one', async () => {
+      const { modules } = await read({ bias: 'all' }, { [`${k0}.bias`]: f32([4]) })
+      expect(modules).toMatchObject([
+        { projection: 'q', rank: 2 },
+        { projection: 'k', rank: 0, a: { shape: [0, 8] }, b: { shape: [4, 0] }, bias: { shape: [4] } },
+      ])
+      expect(await code({ bias: 'lora_only' }, { [`${k0}.bias`]: f32([4]) })).toBe('adapter_tensor_unexpected')
+      expect(await code({ bias: 'all' }, { [`${k0}.bias`]: f32([4]) }, TINY)).toBe('adapter_tensor_unexpected')
+    })
+
+    it('misses what the config promises', async () => {
+      expect(await code({ use_dora: true }, {})).toBe('adapter_tensor_missing')
+      expect(await code({ lora_bias: true }, {})).toBe('adapter_tensor_missing')
+    })
   })
 
   it('finds NaN and infinity in every width and says where', async () => {

@@ -14,6 +14,7 @@ async function layerOf(bench: KernelBench): Promise<LayerPlan> {
   const lora = {
     shrink: { params: params!, step: step!, table: table!, slab: slab!, x: x!, down: down! },
     expand: { params: params!, step: step!, table: table!, slab: slab!, down: down!, y: y! },
+    scaleBias: { params: params!, step: step!, table: table!, slab: slab!, y: y! },
   }
   const groups = Object.fromEntries(GROUPS.map((group) => [group, { group, lora }]))
   return { groups: groups as unknown as Record<Group, GroupPlan> } as LayerPlan
@@ -31,16 +32,21 @@ describe('LoraPlan', () => {
 
     await Promise.all([plan.prepare(['F16']), plan.prepare(['F16'])])
     const first = plan.of(group)
-    expect(first?.shrink.label).toBe('shrink mlp_in')
+    expect(first?.products?.shrink.label).toBe('shrink mlp_in')
     expect(counters.pipelinesCompiled - start).toBe(2)
 
     const other = plan.prepare(['F32'])
     expect(plan.of(group)).toBe(first) // steps go on with it meanwhile
     await other
-    expect(plan.of(group)?.expand.pipeline).not.toBe(first?.expand.pipeline)
+    expect(plan.of(group)?.products?.expand.pipeline).not.toBe(first?.products?.expand.pipeline)
     expect(counters.pipelinesCompiled - start).toBe(4)
 
     await plan.prepare(['F32', 'F16'])
     expect(counters.pipelinesCompiled - start).toBe(4)
+    expect(plan.of(group)?.scaleBias).toBeNull()
+
+    await plan.prepare(['F16'], true)
+    expect(plan.of(group)?.scaleBias?.label).toBe('scale and bias mlp_in')
+    expect(counters.pipelinesCompiled - start).toBe(5)
   })
 })
