@@ -2,18 +2,18 @@
  * `lorikeet`: one base model, many LoRA adapters, one batch, on WebGPU. This entry runs in every host; `lorikeet/node`
  * adds what Node needs (paths, Dawn, a port).
  */
+export { type AdapterFiles, Adapters, type LoraDirectoryWish, NoHostError, type RuntimeLora } from './adapters.ts'
 export { ChatError } from './api/chatPieces.ts'
 export { createHandler, type Handler, type HandlerOptions } from './api/handler.ts'
-export type { AdapterCard, AdapterDirectory, LogSink, Service } from './api/service.ts'
+export type { AdapterCard, AdapterControl, AdapterDirectory, LogSink, Service } from './api/service.ts'
 export type { EngineSizes } from './engine/sizes.ts'
 export { LorikeetError } from './errors.ts'
 export { Gpu } from './gpu/gpu.ts'
 export type { GpuHost } from './gpu/host.ts'
 export type { FolderSource } from './hosts/host.ts'
-export type { AdapterRecord } from './lora/registry.ts'
+export type { AdapterRecord, AdapterStatus } from './lora/registry.ts'
+export type { AdapterReport } from './lora/report.ts'
 export {
-  type AdapterFiles,
-  Adapters,
   type ChatOptions,
   Lorikeet,
   type OpenOptions,

@@ -2,6 +2,7 @@
  * lorikeet as a library: one base model, its adapters, and an OpenAI-shaped `fetch`. Hosts (src/hosts/) bring the GPU
  * and know what a path is; everything here is the same in a page, in Deno and in Node.
  */
+import { Adapters, type LoraDirectoryWish, type RuntimeLora } from './adapters.ts'
 import { chatPieces } from './api/chatPieces.ts'
 import { createHandler, type HandlerOptions } from './api/handler.ts'
 import type { LogSink, Service } from './api/service.ts'
@@ -12,18 +13,18 @@ import type { DeviceWish } from './gpu/capabilities.ts'
 import { Gpu } from './gpu/gpu.ts'
 import { currentHost, type FolderSource, folderOf } from './hosts/host.ts'
 import type { Host } from './hosts/port.ts'
-import { readAdapter } from './lora/readAdapter.ts'
-import type { AdapterRecord } from './lora/registry.ts'
 import { readGenerationDefaults } from './model/generationConfig.ts'
 import type { LoadProgress } from './model/weights.ts'
 import { readText } from './text/readText.ts'
 import { VERSION } from './version.ts'
 import { readJsonIfPresent } from './weights/config.ts'
-import { type Folder, memoryFolder, openIfPresent } from './weights/folder.ts'
+import { type Folder, openIfPresent } from './weights/folder.ts'
 
 export interface StartOptions extends HandlerOptions {
   /** Names the base answers to. Default: the last part of the folder's name. */
   readonly servedModelNames?: readonly string[]
+  /** Lets requests load and unload adapters. Default: they may not. */
+  readonly runtimeLora?: RuntimeLora
   readonly sizes?: EngineSizes
   readonly engine?: EngineOptions
   readonly log?: LogSink
@@ -36,6 +37,8 @@ export interface OpenOptions extends StartOptions {
   readonly model: FolderSource
   /** Adapters to load at once. */
   readonly adapters?: readonly { readonly name: string; readonly source: FolderSource }[]
+  /** Adapters that lie in a directory, one per sub-folder; those that are refused are logged and left out. */
+  readonly loraDirectory?: LoraDirectoryWish
   /** A GPU opened elsewhere, which then belongs to lorikeet; or what of the host's own to leave unused. */
   readonly gpu?: Gpu | DeviceWish
 }
@@ -63,12 +66,12 @@ export class Lorikeet {
   readonly #gpu: Gpu
   #closing: Promise<void> | null = null
 
-  private constructor(gpu: Gpu, runtime: Runtime, service: Service, options: StartOptions, host: Host | null) {
+  private constructor(gpu: Gpu, runtime: Runtime, adapters: Adapters, service: Service, options: StartOptions) {
     const handler = createHandler(service, options)
     // A Request goes through as it is: a host's own subclass may not survive being copied.
     this.fetch = (input, init) =>
       handler(input instanceof Request && init === undefined ? input : new Request(input, init))
-    this.adapters = new Adapters(runtime, host)
+    this.adapters = adapters
     this.modelNames = service.modelNames
     this.runtime = runtime
     this.#gpu = gpu
@@ -78,7 +81,13 @@ export class Lorikeet {
    * Opens a model with its adapters on the GPU of this host.
    * @throws NoGpuError, or a LorikeetError that names the file, field or tensor at fault. Nothing stays open then.
    */
-  static async open({ model, adapters = [], gpu: wish = {}, ...options }: OpenOptions): Promise<Lorikeet> {
+  static async open({
+    model,
+    adapters = [],
+    loraDirectory,
+    gpu: wish = {},
+    ...options
+  }: OpenOptions): Promise<Lorikeet> {
     const given = wish instanceof Gpu ? wish : null
     const host = given ? await currentHost().catch(() => null) : await currentHost()
     const folder = folderOf(model, host)
@@ -88,6 +97,7 @@ export class Lorikeet {
       for (const { name, source } of adapters) {
         await bird.adapters.load(name, source, options.signal ? { signal: options.signal } : {})
       }
+      if (loraDirectory) await bird.adapters.follow(loraDirectory)
       return bird
     } catch (error) {
       await bird.close()
@@ -114,7 +124,10 @@ export class Lorikeet {
         readJson: (path) => readJsonIfPresent(folder, path, { maxBytes: MAX_TEXT_BYTES }),
         readText: (path) => readTextFile(folder, path),
       })
-      const { adapters } = runtime
+      const log = options.log ?? (() => undefined)
+      const registry = runtime.adapters
+      const { spec, sizes } = runtime
+      const adapters = new Adapters({ registry, spec, maxRank: sizes.maxLoraRank, host, log })
       const service: Service = {
         modelNames,
         modelRoot: folder.name,
@@ -123,12 +136,13 @@ export class Lorikeet {
         tokenizer: text.tokenizer,
         template: text.template,
         defaults: readGenerationDefaults(generation, runtime.config),
-        adapters,
+        adapters: registry,
+        control: options.runtimeLora ? adapters.control(options.runtimeLora) : null,
         version: VERSION,
-        log: options.log ?? (() => undefined),
+        log,
         randomSeed: () => crypto.getRandomValues(new Uint32Array(1))[0]!,
       }
-      return new Lorikeet(gpu, runtime, service, options, host)
+      return new Lorikeet(gpu, runtime, adapters, service, options)
     } catch (error) {
       await runtime?.close()
       gpu.close()
@@ -151,67 +165,19 @@ export class Lorikeet {
 
   /** Ends every request with an error, frees everything on the GPU, and lets the GPU go. Idempotent. */
   close(): Promise<void> {
-    this.#closing ??= this.runtime.close().then(() => this.#gpu.close())
+    this.#closing ??= this.#close()
     return this.#closing
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
   }
-}
 
-/** The two files of a PEFT adapter. */
-export interface AdapterFiles {
-  /** adapter_config.json, as text or parsed. */
-  readonly config: string | Blob | object
-  /** adapter_model.safetensors. */
-  readonly weights: Blob | Uint8Array
-}
-
-/** The adapters of a running model. */
-export class Adapters {
-  readonly #runtime: Runtime
-  readonly #host: Host | null
-
-  constructor(runtime: Runtime, host: Host | null) {
-    this.#runtime = runtime
-    this.#host = host
+  async #close(): Promise<void> {
+    await this.adapters.close()
+    await this.runtime.close()
+    this.#gpu.close()
   }
-
-  /**
-   * Reads an adapter, checks it against the base, and registers it; it goes to the GPU when first used.
-   * @throws AdapterRefusedError naming the field, file or tensor; AdapterNameError.
-   */
-  async load(
-    name: string,
-    source: FolderSource | AdapterFiles,
-    { signal }: { readonly signal?: AbortSignal } = {},
-  ): Promise<AdapterRecord> {
-    const { adapters, spec, sizes } = this.#runtime
-    adapters.checkName(name)
-    const folder = isAdapterFiles(source) ? folderOfFiles(name, source) : folderOf(source, this.#host)
-    const limits = { maxRank: sizes.maxLoraRank }
-    const { adapter } = await readAdapter(folder, spec, signal ? { ...limits, signal } : limits)
-    return adapters.add(name, folder.name, adapter)
-  }
-
-  /** Takes the name away; running requests finish. False if there was none. */
-  unload(name: string): boolean {
-    return this.#runtime.adapters.remove(name)
-  }
-
-  list(): readonly AdapterRecord[] {
-    return this.#runtime.adapters.list()
-  }
-}
-
-function isAdapterFiles(source: FolderSource | AdapterFiles): source is AdapterFiles {
-  return typeof source === 'object' && 'config' in source && 'weights' in source
-}
-
-function folderOfFiles(name: string, { config, weights }: AdapterFiles): Folder {
-  const text = typeof config === 'string' || config instanceof Blob ? config : JSON.stringify(config)
-  return memoryFolder(name, { 'adapter_config.json': text, 'adapter_model.safetensors': weights })
 }
 
 function namesOf(folder: Folder, given: readonly string[]): [string, ...string[]] {

@@ -4,6 +4,7 @@
  * the JSON that OpenAI's clients parse.
  */
 import { LorikeetError } from '../errors.ts'
+import { AdapterRefusedError } from '../lora/errors.ts'
 
 /** A field with a wrong type, a value out of range, or a combination that makes no sense. */
 export class InvalidRequestError extends LorikeetError {
@@ -11,6 +12,23 @@ export class InvalidRequestError extends LorikeetError {
   override readonly param: string | null
 
   constructor(message: string, param: string | null = null, options?: ErrorOptions) {
+    super(message, options)
+    this.param = param
+  }
+}
+
+/** What vLLM calls `InvalidUserInput`: a request about adapters that cannot be followed as it stands. */
+export class InvalidUserInputError extends InvalidRequestError {
+  override readonly code = 'invalid_user_input'
+}
+
+/** There is no adapter where a request said there was one, or none of that name. */
+export class AdapterNotFoundError extends LorikeetError {
+  readonly code = 'adapter_not_found'
+  override readonly status = 404
+  override readonly param: string
+
+  constructor(param: 'lora_name' | 'lora_path', message: string, options?: ErrorOptions) {
     super(message, options)
     this.param = param
   }
@@ -139,6 +157,8 @@ export interface ErrorEnvelope {
     readonly param: string | null
     /** The HTTP status, as vLLM has it. */
     readonly code: number
+    /** Why an adapter was refused, in one stable word. */
+    readonly reason?: string
   }
 }
 
@@ -160,6 +180,11 @@ export function errorEnvelope(thrown: unknown): { status: number; body: ErrorEnv
   const known = thrown instanceof LorikeetError ? thrown : null
   const status = known?.status ?? 500
   const message = known?.message ?? 'Internal server error. The log of the server has the details.'
-  const type = TYPES[status] ?? (status < 500 ? 'BadRequestError' : 'InternalServerError')
-  return { status, body: { error: { message, type, param: known?.param ?? null, code: status } } }
+  const type = known instanceof InvalidUserInputError ? 'InvalidUserInput' : typeOf(status)
+  const reason = known instanceof AdapterRefusedError ? { reason: known.code } : {}
+  return { status, body: { error: { message, type, param: known?.param ?? null, code: status, ...reason } } }
+}
+
+function typeOf(status: number): string {
+  return TYPES[status] ?? (status < 500 ? 'BadRequestError' : 'InternalServerError')
 }

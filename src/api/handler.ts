@@ -21,7 +21,18 @@ import {
   UnauthorizedError,
 } from './errors.ts'
 import type { Exchange } from './exchange.ts'
+import { adapterStatuses, checkAdapter, checkSchema } from './loraAdapters.ts'
 import { modelCard, modelCards } from './models.ts'
+import {
+  loadAsSglang,
+  loadAsVllm,
+  loadSchema,
+  sglangLoadSchema,
+  sglangUnloadSchema,
+  unloadAsSglang,
+  unloadAsVllm,
+  unloadSchema,
+} from './runtimeLora.ts'
 import type { Service } from './service.ts'
 import { eventStream } from './sse.ts'
 import { detokenize, detokenizeSchema, tokenize, tokenizeSchema } from './tokenize.ts'
@@ -127,6 +138,14 @@ export function createHandler(service: Service, options: HandlerOptions = {}): H
   })
   post('/tokenize', tokenizeSchema, (_, params) => Response.json(tokenize(service, params)))
   post('/detokenize', detokenizeSchema, (_, params) => Response.json(detokenize(service, params)))
+  post('/v1/load_lora_adapter', loadSchema, loadAsVllm)
+  post('/v1/unload_lora_adapter', unloadSchema, unloadAsVllm)
+  post('/load_lora_adapter', sglangLoadSchema, loadAsSglang)
+  post('/unload_lora_adapter', sglangUnloadSchema, unloadAsSglang)
+  get('/v1/lora_adapters', (c) => c.json({ object: 'list', data: adapterStatuses(service) }))
+  post('/v1/lora_adapters/check', checkSchema, async (exchange, params) =>
+    Response.json(await checkAdapter(exchange, params)),
+  )
   for (const path of ['/health', '/ping']) {
     get(path, (c) => {
       assertReady()

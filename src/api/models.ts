@@ -18,12 +18,11 @@ export interface ResolvedModel {
 export function resolveModel(service: Service, model: string | null | undefined): ResolvedModel {
   if (model === undefined || model === null || model === '') return { name: service.modelNames[0], adapter: null }
   if (service.modelNames.includes(model)) return { name: model, adapter: null }
-  const adapters = new Set(service.adapters.list().map(({ name }) => name))
-  if (adapters.has(model)) return { name: model, adapter: model }
+  if (service.adapters.find(model)) return { name: model, adapter: model }
   const colon = model.indexOf(':')
   if (colon > 0 && service.modelNames.includes(model.slice(0, colon))) {
     const adapter = model.slice(colon + 1)
-    if (adapters.has(adapter)) return { name: model, adapter }
+    if (service.adapters.find(adapter)) return { name: model, adapter }
   }
   throw new ModelNotFoundError(model)
 }
@@ -66,28 +65,32 @@ interface ModelPermission {
 
 /** The base under each of its names, then every adapter. */
 export function modelCards(service: Service): readonly ModelCard[] {
-  return [...service.modelNames.map((name) => baseCard(service, name)), ...service.adapters.list().map(adapterCardOf)]
-
-  function adapterCardOf(adapter: AdapterCard): ModelCard {
-    return {
-      id: adapter.name,
-      object: 'model',
-      created: adapter.created,
-      owned_by: 'lorikeet',
-      root: adapter.root,
-      parent: service.modelNames[0],
-      max_model_len: null,
-      permission: [permission(adapter.name, adapter.created)],
-    }
-  }
+  return [
+    ...service.modelNames.map((name) => baseCard(service, name)),
+    ...service.adapters.list().map((adapter) => adapterCard(service, adapter)),
+  ]
 }
 
 /** @throws ModelNotFoundError */
 export function modelCard(service: Service, id: string): ModelCard {
   const { adapter } = resolveModel(service, id)
-  const card = modelCards(service).find((card) => card.id === (adapter ?? id))
-  if (card === undefined) throw new ModelNotFoundError(id)
-  return card
+  if (adapter === null) return baseCard(service, id)
+  const found = service.adapters.find(adapter)
+  if (found === null) throw new ModelNotFoundError(id)
+  return adapterCard(service, found)
+}
+
+function adapterCard(service: Service, adapter: AdapterCard): ModelCard {
+  return {
+    id: adapter.name,
+    object: 'model',
+    created: adapter.created,
+    owned_by: 'lorikeet',
+    root: adapter.root,
+    parent: service.modelNames[0],
+    max_model_len: null,
+    permission: [permission(adapter.name, adapter.created)],
+  }
 }
 
 function baseCard(service: Service, name: string): ModelCard {

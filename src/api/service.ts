@@ -3,6 +3,8 @@
  * chat template, defaults and adapters. `Lorikeet.open` fills it with the real things, tests with scripted ones.
  */
 import type { AdapterLease, GenerationEngine } from '../engine/generation.ts'
+import type { AdapterStatus, Leaving } from '../lora/registry.ts'
+import type { AdapterReport } from '../lora/report.ts'
 import type { GenerationDefaults } from '../model/generationConfig.ts'
 import type { ChatTemplate } from '../text/chatTemplate.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
@@ -20,6 +22,8 @@ export interface Service {
   readonly template: ChatTemplate | null
   readonly defaults: GenerationDefaults
   readonly adapters: AdapterDirectory
+  /** How requests change the adapters; null where they may not. */
+  readonly control: AdapterControl | null
   /** Of lorikeet. */
   readonly version: string
   readonly log: LogSink
@@ -30,11 +34,35 @@ export interface Service {
 /** The adapters that can be asked for by name. */
 export interface AdapterDirectory {
   list(): readonly AdapterCard[]
+  find(name: string): AdapterCard | null
+  /** Every adapter, then those that were unloaded or replaced and are still in use. */
+  status(): readonly AdapterStatus[]
   /**
    * Holds the current version of an adapter for one generation (the engine releases it), or null if there is no
    * adapter of that name.
    */
   lease(name: string): Promise<AdapterLease | null> | AdapterLease | null
+}
+
+/** Changes to the adapters while the server runs. Paths are those of the host, as the client wrote them. */
+export interface AdapterControl {
+  /**
+   * Reads, checks and registers an adapter. With `replace` a name that is taken moves to the new bytes.
+   * @throws AdapterNameError, AdapterRefusedError, SourceError (`path_refused`, `file_not_found`, …), and the errors of
+   *   the files' formats
+   */
+  load(
+    name: string,
+    path: string,
+    options: { readonly replace: boolean; readonly signal: AbortSignal },
+  ): Promise<AdapterCard>
+  /** Takes the name away at once; null if there is none of that name. */
+  unload(name: string): Promise<Leaving | null>
+  /** What `load` would do, or what it would throw. Nothing changes. */
+  check(
+    path: string,
+    options: { readonly name: string | null; readonly replace: boolean; readonly signal: AbortSignal },
+  ): Promise<AdapterReport>
 }
 
 export interface AdapterCard {

@@ -84,6 +84,14 @@ export interface AdapterStatus extends AdapterRecord {
   readonly evictions: number
 }
 
+/** See AdapterRegistry.planRoom. */
+export interface RoomPlan {
+  /** The names of each adapter that would have to leave, least recently used first. */
+  readonly evicts: readonly (readonly string[])[]
+  /** Even then there is not enough: it would wait until running generations end. */
+  readonly waits: boolean
+}
+
 /** One set of bytes, and how many names it has. */
 interface Holding {
   readonly version: AdapterVersion
@@ -107,6 +115,8 @@ const NAME = /^[A-Za-z0-9_\-/@][A-Za-z0-9._\-/@]{0,127}$/
 export class AdapterRegistry {
   readonly #residency: Residency
   readonly #pool: AdapterPool
+  /** Bytes that the GPU has for adapters in all. */
+  readonly capacityBytes: number
   readonly #reserved: ReadonlySet<string>
   readonly #names = new Map<string, Entry>()
   readonly #leaving = new Set<Entry>()
@@ -115,6 +125,7 @@ export class AdapterRegistry {
   /** `reserved`: names of the base, which no adapter may take. */
   constructor(pool: AdapterPool, reserved: readonly string[]) {
     this.#pool = pool
+    this.capacityBytes = pool.freeBytes
     this.#residency = new Residency(pool)
     this.#reserved = new Set(reserved)
   }
@@ -183,6 +194,29 @@ export class AdapterRegistry {
     return this.#residency.size
   }
 
+  /**
+   * What it would take to bring `adapter` to the GPU now; nothing is done. `bytesOf` says what one takes there. An
+   * estimate: room is counted in bytes, and what is free may lie in pieces.
+   */
+  planRoom(adapter: NormalAdapter, bytesOf: (adapter: NormalAdapter) => number): RoomPlan {
+    const versions = [...this.#holdings.values()].map(({ version }) => version)
+    const resident = versions.filter(({ slot }) => slot !== null)
+    const { freeBytes, maxSlots } = this.#pool
+    if (resident.some((version) => version.adapter.digest === adapter.digest)) return { evicts: [], waits: false }
+    let bytes = freeBytes
+    let slots = maxSlots - resident.length
+    const evicts: AdapterVersion[] = []
+    const isEnough = (): boolean => slots > 0 && bytes >= bytesOf(adapter)
+    const idle = resident.filter(({ leases }) => leases === 0).sort((a, b) => a.lastUse - b.lastUse)
+    for (const version of idle) {
+      if (isEnough()) break
+      evicts.push(version)
+      bytes += bytesOf(version.adapter)
+      slots++
+    }
+    return { evicts: evicts.map((version) => this.#namesOf(version)), waits: !isEnough() }
+  }
+
   /** Holds the current version of an adapter and starts bringing it to the GPU; null if there is none of that name. */
   lease(name: string): RegistryLease | null {
     const entry = this.#names.get(name)
@@ -213,6 +247,10 @@ export class AdapterRegistry {
 
   close(): void {
     this.#pool.close()
+  }
+
+  #namesOf(version: AdapterVersion): string[] {
+    return this.list().flatMap(({ name, digest }) => (digest === version.adapter.digest ? name : []))
   }
 
   /** An entry whose name is gone: resolves when nothing leases it any more. */

@@ -48,7 +48,7 @@ describe('the model field', () => {
 
   it('of an adapter that goes away meanwhile is a 404 too', async () => {
     const house = fakeHouse()
-    const gone = fakeHouse({ service: { adapters: { list: house.service.adapters.list, lease: () => null } } })
+    const gone = fakeHouse({ service: { adapters: { ...house.service.adapters, lease: () => null } } })
     expect(await errorOf(await gone.post(CHAT, { ...chat, model: 'pirate' }))).toMatchObject({
       status: 404,
       param: 'model',

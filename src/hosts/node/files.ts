@@ -10,17 +10,28 @@ export async function openFile(path: string): Promise<RandomAccess> {
   return await openNamed(path, path)
 }
 
+export interface DirectoryOptions {
+  /** What messages call it. Default: its path. */
+  readonly name?: string
+  /** Asked for the full path of every file that is to be opened; false refuses it. Default: all are allowed. */
+  readonly allows?: (file: string) => Promise<boolean>
+}
+
 /**
  * A directory as a Folder. Links are followed (model caches consist of them); a path with `..` is refused.
  * The directory itself is looked at when a file is asked for, so one that is missing shows up then.
  */
-export function directoryFolder(directory: string): Folder {
-  const full = (path: string): string => join(directory, checkPath(directory, path))
+export function directoryFolder(directory: string, { name = directory, allows }: DirectoryOptions = {}): Folder {
+  const full = (path: string): string => join(directory, checkPath(name, path))
   return {
-    name: directory,
+    name,
     async open(path) {
       const target = full(path)
       try {
+        if (allows && !(await allows(target))) {
+          const message = `${target} is a link that leads out of the folders that may be read.`
+          throw new SourceError('path_refused', target, message)
+        }
         return await openNamed(target, target)
       } catch (error) {
         if (!(error instanceof SourceError) || error.code !== 'file_not_found') throw error
@@ -106,7 +117,8 @@ async function missing(directory: string, path: string, cause: SourceError): Pro
   return new SourceError('file_not_found', directory, `${directory} ${problem}. Looked for ${basename(path)} in it.`)
 }
 
-function unreadable(name: string, cause: unknown): SourceError {
+/** The error for what the file system refused. */
+export function unreadable(name: string, cause: unknown): SourceError {
   const code = (cause as NodeJS.ErrnoException).code
   if (code === 'ENOENT' || code === 'ENOTDIR') {
     return new SourceError('file_not_found', name, `${name} does not exist.`, { cause })

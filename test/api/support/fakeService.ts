@@ -78,6 +78,12 @@ export function fakeHouse(
       },
     }
   }
+  const card = (name: string) => ({
+    name,
+    root: `adapters/${name}`,
+    digest: `digest of ${name}`,
+    created: 1_700_000_100,
+  })
   const service: Service = {
     modelNames: ['org/tiny', 'tiny'],
     modelRoot: 'models/tiny',
@@ -87,10 +93,12 @@ export function fakeHouse(
     template,
     defaults: { ...defaults, ...options.defaults },
     adapters: {
-      list: () =>
-        names.map((name) => ({ name, root: `adapters/${name}`, digest: `digest of ${name}`, created: 1_700_000_100 })),
+      list: () => names.map(card),
+      find: (name) => (names.includes(name) ? card(name) : null),
+      status: () => [],
       lease,
     },
+    control: null,
     version: '0.0.0-test',
     log: (level, message, fields = {}) => log.push({ level, message, fields }),
     randomSeed: () => seed++,

@@ -1,0 +1,97 @@
+/**
+ * How adapters come and go while the server runs. Every change of the names goes through here: what concerns one name
+ * happens in the order it was asked for, few folders are read at once, and nothing is registered that was not read to
+ * its end.
+ */
+import { LorikeetError } from '../errors.ts'
+import type { ModelSpec } from '../model/spec.ts'
+import type { Folder } from '../weights/folder.ts'
+import { AdapterRefusedError } from './errors.ts'
+import { type ReadAdapter, readAdapter } from './readAdapter.ts'
+import type { AdapterOrigin, AdapterRecord, AdapterRegistry, Leaving } from './registry.ts'
+import { type AdapterReport, gpuBytesOf, reportOn } from './report.ts'
+import { Gate, Turns } from './turns.ts'
+
+/** The files changed while they were read: what was read may be half of the old and half of the new. */
+export class AdapterChangedError extends LorikeetError {
+  readonly code = 'adapter_changed'
+
+  constructor(folder: string) {
+    super(`${folder} changed while it was read. Load it again when it is complete.`)
+  }
+}
+
+export interface LoadOptions {
+  /** A name that is taken moves to the new bytes instead of being refused. */
+  readonly replace?: boolean
+  /** Default `program`. */
+  readonly origin?: AdapterOrigin
+  /** Asked when the files have been read: whether they are still what they were before. */
+  readonly isUnchanged?: () => Promise<boolean>
+  readonly signal?: AbortSignal
+}
+
+export interface LoadedAdapter {
+  readonly record: AdapterRecord
+  /** What was ignored and why that changes nothing, in sentences. */
+  readonly notes: readonly string[]
+}
+
+export interface AdapterLoaderOptions {
+  readonly registry: AdapterRegistry
+  readonly spec: ModelSpec
+  /** Larger ranks are refused. */
+  readonly maxRank: number
+}
+
+/** Folders read at once: enough to keep a disk busy, few enough to bound what is in memory on its way. */
+const READERS = 4
+
+export class AdapterLoader {
+  readonly #registry: AdapterRegistry
+  readonly #spec: ModelSpec
+  readonly #maxRank: number
+  readonly #turns = new Turns()
+  readonly #gate = new Gate(READERS)
+
+  constructor({ registry, spec, maxRank }: AdapterLoaderOptions) {
+    this.#registry = registry
+    this.#spec = spec
+    this.#maxRank = maxRank
+  }
+
+  /**
+   * Reads an adapter, checks it against the base, and registers it; it goes to the GPU when first used.
+   * @throws AdapterRefusedError naming the field, file or tensor; AdapterNameError; AdapterChangedError; the errors of
+   *   the files' formats; the signal's reason. The name is as it was then.
+   */
+  load(name: string, folder: Folder, options: LoadOptions = {}): Promise<LoadedAdapter> {
+    return this.#turns.run(name, async () => {
+      this.#registry.checkName(name, options)
+      const { adapter, notes } = await this.#read(folder, options.signal)
+      if (options.isUnchanged && !(await options.isUnchanged())) throw new AdapterChangedError(folder.name)
+      return { record: this.#registry.add(name, folder.name, adapter, options), notes }
+    })
+  }
+
+  /** What loading this folder would be and cost; nothing is loaded. @throws what load throws about files */
+  async check(folder: Folder, signal?: AbortSignal): Promise<AdapterReport> {
+    return reportOn(await this.#read(folder, signal), this.#registry, this.#spec)
+  }
+
+  /** Takes a name away, behind the loads of it that were asked for before; null if it is not there then. */
+  unload(name: string): Promise<Leaving | null> {
+    return this.#turns.run(name, async () => this.#registry.unload(name))
+  }
+
+  async #read(folder: Folder, signal?: AbortSignal): Promise<ReadAdapter> {
+    const options = { maxRank: this.#maxRank, ...(signal && { signal }) }
+    const read = await this.#gate.pass(() => readAdapter(folder, this.#spec, options), signal)
+    const bytes = gpuBytesOf(read.adapter, this.#spec)
+    const { capacityBytes } = this.#registry
+    if (bytes <= capacityBytes) return read
+    // Said now, not to whoever first asks for it.
+    const message = `${folder.name} takes ${bytes} bytes on the GPU, which has ${capacityBytes} for adapters. Raise --lora-memory.`
+    throw new AdapterRefusedError('adapter_too_large', 'lora_path', message)
+  }
+}

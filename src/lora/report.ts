@@ -1,0 +1,60 @@
+/** What an adapter would be and cost here, found out without loading it: the answer to a dry run. */
+import type { ModelSpec } from '../model/spec.ts'
+import { projectionPath } from './modules.ts'
+import type { NormalAdapter } from './normal.ts'
+import { layoutOf } from './packing.ts'
+import type { ReadAdapter } from './readAdapter.ts'
+import type { AdapterRegistry } from './registry.ts'
+
+export interface AdapterReport {
+  readonly format: ReadAdapter['format']
+  readonly digest: string
+  /** Largest of any module. */
+  readonly rank: number
+  /** What it changes, in the base's order. */
+  readonly modules: readonly ModuleReport[]
+  /** What is ignored and why that changes nothing, in sentences. */
+  readonly notes: readonly string[]
+  /** What it takes in each tier. On the GPU before it is rounded up to pages. */
+  readonly bytes: { readonly host: number; readonly gpu: number }
+  /** Names under which these very bytes are served already. */
+  readonly loadedAs: readonly string[]
+  /** Names of the adapters that would leave the GPU for it, if it were used now. */
+  readonly wouldEvict: readonly string[]
+  /** It would first have to wait for running generations, because what they use fills the GPU. */
+  readonly wouldWait: boolean
+}
+
+export interface ModuleReport {
+  /** As transformers names it: `model.layers.0.self_attn.q_proj`. */
+  readonly path: string
+  readonly rank: number
+  readonly scale: number
+  readonly dtype: string
+}
+
+/** Bytes on the GPU, before they are rounded up to pages. */
+export function gpuBytesOf(adapter: NormalAdapter, spec: ModelSpec): number {
+  return layoutOf(adapter, spec, 0, spec.numLayers).byteLength
+}
+
+export function reportOn(read: ReadAdapter, registry: AdapterRegistry, spec: ModelSpec): AdapterReport {
+  const { adapter, format, notes } = read
+  const { evicts, waits } = registry.planRoom(adapter, (each) => gpuBytesOf(each, spec))
+  return {
+    format,
+    digest: adapter.digest,
+    rank: adapter.maxRank,
+    modules: adapter.modules.map(({ layer, projection, rank, scale, a, b }) => ({
+      path: projectionPath(layer, projection),
+      rank,
+      scale,
+      dtype: a.dtype === b.dtype ? a.dtype : `${a.dtype} and ${b.dtype}`,
+    })),
+    notes,
+    bytes: { host: adapter.byteLength, gpu: gpuBytesOf(adapter, spec) },
+    loadedAs: registry.list().flatMap(({ name, digest }) => (digest === adapter.digest ? name : [])),
+    wouldEvict: evicts.flat(),
+    wouldWait: waits,
+  }
+}
