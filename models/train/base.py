@@ -18,9 +18,9 @@ import data
 import tokenizer
 
 SEED = 6
-STEPS = 3200
+STEPS = 2000
 BATCH, CONTEXT = 8, 512
-WARMUP, DECAY = 100, 0.4  # steps; last fraction of the steps
+WARMUP, DECAY = 100, 0.35  # steps; last fraction of the steps
 MUON_LR, ADAM_LR = 4e-3, 3e-3
 WEIGHT_DECAY = 0.1
 CHECKPOINT_SECONDS = 180
