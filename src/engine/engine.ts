@@ -93,7 +93,6 @@ export class Engine implements GenerationEngine {
     if (sequence.numWanted > 0) this.#scheduler.add(sequence)
     const generation = new LiveGeneration(sequence, this.#port)
     this.#live.set(sequence, generation)
-    this.#awaitAdapter(generation)
     this.#wake()
     return generation
   }
@@ -136,6 +135,7 @@ export class Engine implements GenerationEngine {
 
   #dismiss(): void {
     for (const generation of this.#live.values()) {
+      generation.awaitAdapter()
       if (generation.exit) this.#end(generation, generation.exit)
     }
   }
@@ -200,16 +200,6 @@ export class Engine implements GenerationEngine {
     const generation = this.#live.get(sequence)
     invariant(generation, `A step holds request ${sequence.request.id}, which has ended`)
     return generation
-  }
-
-  /** A sequence that is passed over because of its adapter is looked at again when that has come. */
-  #awaitAdapter(generation: LiveGeneration): void {
-    const { adapter } = generation.sequence.request
-    if (adapter?.slot !== null) return
-    adapter.ready?.then(
-      () => this.#wake(),
-      (error) => generation.leave(asLorikeetError(error)),
-    )
   }
 
   #wake(): void {

@@ -23,7 +23,10 @@ export interface GenerationRequest {
   readonly signal: AbortSignal | null
 }
 
-/** Holds one version of an adapter; what is leased is never evicted. */
+/**
+ * Holds one version of an adapter. Its bytes stay in host memory and start for the GPU at once; the place on the GPU is
+ * only safe while it is pinned, which it is while its sequence runs.
+ */
 export interface AdapterLease {
   readonly name: string
   readonly digest: string
@@ -31,6 +34,10 @@ export interface AdapterLease {
   readonly slot: number | null
   /** Where slot is null: resolves when it is not any more, rejects with a LorikeetError if the adapter cannot come. */
   readonly ready?: Promise<void>
+  /** Keeps the adapter in its slot, which must not be null. Called when the sequence is admitted. */
+  pin(): void
+  /** Called when the sequence is preempted or ends. */
+  unpin(): void
   release(): void
 }
 

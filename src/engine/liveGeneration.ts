@@ -1,7 +1,7 @@
 /** The reader's end of one sequence: turns what its steps bring into events, and knows whether it should leave. */
-import type { LorikeetError } from '../errors.ts'
+import { LorikeetError } from '../errors.ts'
 import type { LogitsRecord, LogitsRow, TokenLogprobs } from './batch.ts'
-import { InvalidLogitsError } from './errors.ts'
+import { InvalidLogitsError, StepFailedError } from './errors.ts'
 import { EventQueue } from './eventQueue.ts'
 import type { Generation, GenerationEvent } from './generation.ts'
 import type { EngineObserver, RequestTrace } from './observer.ts'
@@ -28,6 +28,8 @@ export class LiveGeneration implements Generation {
   /** Of the token that ended it. */
   #stopLogprobs: TokenLogprobs | null = null
   #exit: Finish | LorikeetError | null = null
+  /** The arrival of its adapter that is waited for. */
+  #arrival: Promise<void> | undefined
   readonly #abort = (): void => this.abort()
 
   constructor(sequence: Sequence, port: LiveGenerationPort) {
@@ -82,6 +84,20 @@ export class LiveGeneration implements Generation {
 
   [Symbol.asyncIterator](): AsyncIterator<GenerationEvent> {
     return this.#events[Symbol.asyncIterator]()
+  }
+
+  /**
+   * Looks after an adapter that is on its way, or was evicted while the sequence waits: its arrival wakes the engine,
+   * its failure ends the generation.
+   */
+  awaitAdapter(): void {
+    const { adapter } = this.sequence.request
+    if (adapter?.slot !== null || adapter.ready === this.#arrival) return
+    this.#arrival = adapter.ready
+    this.#arrival?.then(
+      () => this.#port.wake(),
+      (error) => this.leave(error instanceof LorikeetError ? error : new StepFailedError(error)),
+    )
   }
 
   /** A step with a span of it has been planned. */

@@ -8,8 +8,8 @@
  *    whose adapter is still on its way to the GPU, and those that begin with blocks which a running one is about to
  *    complete, for a step later they need not compute them. After `maxPassedOver` steps in which others were admitted
  *    before it, the latter is admitted as it is; the former stops the line: nobody behind it is admitted while anything
- *    runs, for what runs may hold the slot that it waits for. One that lacks blocks stops the line at once: those behind
- *    it would take what it waits for.
+ *    runs, so that what runs ends and unpins the slot that it waits for. One that lacks blocks stops the line at once:
+ *    those behind it would take what it waits for.
  *
  * A sequence owns the blocks of its whole prompt from admission on, so only decoding can run out of blocks, and the
  * oldest running sequence always gets on: whatever is queued ends.
@@ -185,6 +185,7 @@ export class Scheduler {
 
   #admit(sequence: Sequence, prefix: readonly number[]): void {
     drop(this.#waiting, sequence)
+    sequence.request.adapter?.pin()
     this.blocks.share(prefix)
     const numNew = this.blocks.blocksFor(sequence.numWanted) - prefix.length
     sequence.blocks.push(...prefix, ...this.blocks.allocate(numNew))
@@ -199,6 +200,8 @@ export class Scheduler {
   }
 
   #release(sequence: Sequence): void {
+    if (!sequence.isRunning) return
+    sequence.request.adapter?.unpin()
     this.blocks.free(sequence.blocks.splice(0))
     sequence.numComputed = 0
     sequence.numConfirmed = 0

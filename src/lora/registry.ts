@@ -5,8 +5,8 @@
 import { LorikeetError } from '../errors.ts'
 import type { NormalAdapter } from './normal.ts'
 import type { AdapterPool } from './pool.ts'
-import { AdapterVersion, Residency } from './residency.ts'
-import { AdapterUsage, unixSeconds } from './usage.ts'
+import { AdapterVersion, type Hold, Residency } from './residency.ts'
+import { type AdapterUsage, unixSeconds } from './usage.ts'
 
 /** The name is taken, or is not one an adapter may have. */
 export class AdapterNameError extends LorikeetError {
@@ -50,13 +50,10 @@ export interface AddOptions {
   readonly origin?: AdapterOrigin
 }
 
-/** Keeps one version of an adapter from being evicted. Satisfies the engine's AdapterLease. */
-export interface RegistryLease {
+/** Holds one version of an adapter: its bytes, and while it is pinned its slot. Satisfies the engine's AdapterLease. */
+export interface RegistryLease extends Hold {
   readonly name: string
   readonly digest: string
-  readonly slot: number | null
-  readonly ready: Promise<void>
-  release(): void
 }
 
 /** A name that was taken away, and the generations that still run on what it stood for. */
@@ -95,7 +92,6 @@ export interface RoomPlan {
 /** One set of bytes, and how many names it has. */
 interface Holding {
   readonly version: AdapterVersion
-  readonly usage: AdapterUsage
   names: number
 }
 
@@ -149,7 +145,6 @@ export class AdapterRegistry {
     this.checkName(name, options)
     const holding = this.#holdings.get(adapter.digest) ?? {
       version: new AdapterVersion(name, adapter),
-      usage: new AdapterUsage(),
       names: 0,
     }
     this.#holdings.set(adapter.digest, holding)
@@ -207,7 +202,7 @@ export class AdapterRegistry {
     let slots = maxSlots - resident.length
     const evicts: AdapterVersion[] = []
     const isEnough = (): boolean => slots > 0 && bytes >= bytesOf(adapter)
-    const idle = resident.filter(({ leases }) => leases === 0).sort((a, b) => a.lastUse - b.lastUse)
+    const idle = resident.filter(({ isLeased }) => !isLeased).sort((a, b) => a.lastUse - b.lastUse)
     for (const version of idle) {
       if (isEnough()) break
       evicts.push(version)
@@ -221,9 +216,8 @@ export class AdapterRegistry {
   lease(name: string): RegistryLease | null {
     const entry = this.#names.get(name)
     if (!entry) return null
-    const { version, usage } = entry.holding
-    const { ready } = this.#residency.acquire(version)
-    usage.leased(() => version.slot !== null, ready)
+    const { version } = entry.holding
+    const hold = this.#residency.acquire(version)
     entry.leases++
     entry.requests++
     let held = true
@@ -231,13 +225,17 @@ export class AdapterRegistry {
       name,
       digest: version.adapter.digest,
       get slot(): number | null {
-        return version.slot
+        return hold.slot
       },
-      ready,
+      get ready(): Promise<void> {
+        return hold.ready
+      },
+      pin: () => hold.pin(),
+      unpin: () => hold.unpin(),
       release: () => {
         if (!held) return
         held = false
-        this.#residency.release(version)
+        hold.release()
         entry.leases--
         this.#dropIfUnused(entry.holding)
         if (entry.leases === 0) entry.left?.()
@@ -270,15 +268,14 @@ export class AdapterRegistry {
   }
 
   #dropIfUnused({ names, version }: Holding): void {
-    if (names > 0 || version.leases > 0) return
+    if (names > 0 || version.isLeased) return
     this.#residency.evict(version)
     this.#holdings.delete(version.adapter.digest)
   }
 }
 
 function statusOf({ record, holding, leases, requests, left }: Entry): AdapterStatus {
-  const { version, usage } = holding
-  const { adapter, slot } = version
+  const { adapter, slot, usage } = holding.version
   return {
     ...record,
     state: left ? 'leaving' : 'loaded',

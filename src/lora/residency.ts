@@ -1,11 +1,16 @@
 /**
- * Which adapters are on the GPU. A version (one set of bytes) is brought in when it is first leased, stays while
- * anything leases it, and makes room for others, least recently used first, when nothing does. Versions that find no
- * room wait in order; they are tried again whenever a lease ends.
+ * Which adapters are on the GPU. A version (one set of bytes) is brought in when it is first leased, so that it is there
+ * when its request comes to run. A lease alone keeps the bytes in host memory, not the place on the GPU: only what a
+ * running sequence has pinned cannot be evicted, or requests that wait for one adapter would keep out all others.
+ *
+ * Room goes by age. The version with the oldest waiting lease is brought in first, and what is not pinned gives way to
+ * it: first what nobody leases, least recently used first, then what only younger leases wait for, the youngest first.
+ * Since that order is total and leases do not change their age, two adapters never evict each other in turn.
  */
 import { invariant } from '../errors.ts'
 import type { NormalAdapter } from './normal.ts'
 import type { AdapterPool } from './pool.ts'
+import { AdapterUsage } from './usage.ts'
 
 /** What residency asks of the pool. */
 export type AdapterRoom = Pick<AdapterPool, 'load' | 'unload'>
@@ -17,29 +22,64 @@ export class AdapterVersion {
   readonly name: string
   /** Slot in the pool while it is resident. */
   slot: number | null = null
-  leases = 0
-  /** When it was last leased, in leases since the start. */
+  /** Settles with the latest attempt to bring it in. */
+  arrival: Promise<void> = Promise.resolve()
+  /** Leases that hold it in its slot. */
+  pins = 0
+  /** Ages of the leases that wait: smaller is older. */
+  readonly waiting: Set<number> = new Set()
+  /** When it was last leased or unpinned. */
   lastUse = 0
+  readonly usage: AdapterUsage = new AdapterUsage()
 
   constructor(name: string, adapter: NormalAdapter) {
     this.name = name
     this.adapter = adapter
   }
+
+  /** Whether anything holds its bytes. */
+  get isLeased(): boolean {
+    return this.pins > 0 || this.waiting.size > 0
+  }
+
+  /** Age of its oldest waiting lease; Infinity without one. */
+  get need(): number {
+    let oldest = Infinity
+    for (const age of this.waiting) oldest = Math.min(oldest, age)
+    return oldest
+  }
 }
 
-interface Waiting {
-  readonly version: AdapterVersion
-  readonly arrived: () => void
-  readonly failed: (error: unknown) => void
+/** One holder of a version. */
+export interface Hold {
+  /** Slot while the version is resident; it stays the same only while pinned. */
+  readonly slot: number | null
+  /** Settles with the latest attempt to bring it in. */
+  readonly ready: Promise<void>
+  /** Keeps the version, which must be resident, in its slot. */
+  pin(): void
+  unpin(): void
+  /** Lets go, pinned or not. A second call does nothing. */
+  release(): void
+}
+
+interface Arrival {
+  readonly resolve: () => void
+  readonly reject: (error: unknown) => void
 }
 
 export class Residency {
   readonly #pool: AdapterRoom
   readonly #resident = new Set<AdapterVersion>()
-  readonly #arrivals = new Map<AdapterVersion, Promise<void>>()
-  readonly #waiting: Waiting[] = []
-  #uses = 0
-  #bringing = false
+  /** Versions to bring in. */
+  readonly #arrivals = new Map<AdapterVersion, Arrival>()
+  /** The one that found no room when it was last tried. */
+  #lacksRoom: AdapterVersion | null = null
+  /** Counts leases and unpinnings: ages and times of use. */
+  #clock = 0
+  #isBringing = false
+  /** Whether something has changed since the last look at who waits. */
+  #isStirred = false
 
   constructor(pool: AdapterRoom) {
     this.#pool = pool
@@ -50,76 +90,136 @@ export class Residency {
     return this.#resident.size
   }
 
-  /** Holds `version` and starts bringing it in. `ready` settles when it is resident, or rejects when it cannot be. */
-  acquire(version: AdapterVersion): { readonly ready: Promise<void> } {
-    version.leases++
-    version.lastUse = ++this.#uses
-    if (version.slot !== null) return { ready: Promise.resolve() }
-    let ready = this.#arrivals.get(version)
-    if (!ready) {
-      ready = new Promise<void>((arrived, failed) => this.#waiting.push({ version, arrived, failed }))
-      this.#arrivals.set(version, ready)
-      // Whoever leases waits for it through the lease; a rejection nobody waits for is not an accident.
-      ready.catch(() => undefined)
-      void this.#bringIn()
+  /** Holds `version` and starts bringing it in. `ready` rejects when it cannot be brought in at all. */
+  acquire(version: AdapterVersion): Hold {
+    const age = ++this.#clock
+    let state: 'waiting' | 'pinned' | 'released' = 'waiting'
+    version.usage.leased(version.slot !== null)
+    this.#wait(version, age)
+    return {
+      get slot(): number | null {
+        return version.slot
+      },
+      get ready(): Promise<void> {
+        return version.arrival
+      },
+      pin: () => {
+        invariant(state === 'waiting' && version.slot !== null, `Adapter "${version.name}" cannot be pinned now`)
+        version.waiting.delete(age)
+        version.pins++
+        state = 'pinned'
+      },
+      unpin: () => {
+        invariant(state === 'pinned', `Adapter "${version.name}" is unpinned, and was not pinned`)
+        version.pins--
+        state = 'waiting'
+        this.#wait(version, age)
+      },
+      release: () => {
+        if (state === 'released') return
+        if (state === 'pinned') version.pins--
+        version.waiting.delete(age)
+        state = 'released'
+        if (!version.isLeased) this.#forget(version)
+        this.#stir()
+      },
     }
-    return { ready }
   }
 
-  release(version: AdapterVersion): void {
-    invariant(version.leases > 0, 'An adapter lease was released twice')
-    version.leases--
-    if (version.leases === 0) void this.#bringIn()
-  }
-
-  /** Takes a version off the GPU, which nothing may lease. */
+  /** Takes a version that nothing pins off the GPU. Leases that wait for it make it come again. */
   evict(version: AdapterVersion): void {
-    invariant(version.leases === 0, 'A leased adapter was evicted')
+    invariant(version.pins === 0, 'A pinned adapter was evicted')
     if (version.slot === null) return
     this.#pool.unload(version.slot)
     version.slot = null
     this.#resident.delete(version)
+    this.#lacksRoom = null
+    if (version.isLeased) this.#expect(version)
+    this.#stir()
   }
 
-  /** Brings in who waits, one after the other, until one finds no room. One run at a time. */
+  #wait(version: AdapterVersion, age: number): void {
+    version.waiting.add(age)
+    version.lastUse = ++this.#clock
+    if (version.slot === null && !this.#arrivals.has(version)) this.#expect(version)
+    this.#stir()
+  }
+
+  #expect(version: AdapterVersion): void {
+    version.usage.expected()
+    version.arrival = new Promise<void>((resolve, reject) => this.#arrivals.set(version, { resolve, reject }))
+    // Whoever leases waits for it through the lease; a rejection nobody waits for is not an accident.
+    version.arrival.catch(() => undefined)
+  }
+
+  /** Nobody waits any more. */
+  #forget(version: AdapterVersion): void {
+    if (this.#lacksRoom === version) this.#lacksRoom = null
+    this.#arrivals.get(version)?.resolve()
+    this.#arrivals.delete(version)
+  }
+
+  /**
+   * Something may have changed. Room for who lacks it is made at once: what is unpinned and has to go is gone before
+   * anybody can pin it anew.
+   */
+  #stir(): void {
+    const victim = this.#lacksRoom && this.#victimFor(this.#lacksRoom)
+    if (victim) this.evict(victim)
+    this.#isStirred = true
+    if (!this.#isBringing) void this.#bringIn()
+  }
+
+  /** Brings in who waits, the oldest first, until one finds no room. One run at a time. */
   async #bringIn(): Promise<void> {
-    if (this.#bringing) return
-    this.#bringing = true
-    for (let next = this.#waiting[0]; next; next = this.#waiting[0]) {
-      const { version, arrived, failed } = next
-      try {
-        // A request that has gone while its adapter waited leaves nothing to bring in.
-        if (version.leases > 0 && !(await this.#load(version))) break
-        arrived()
-      } catch (error) {
-        failed(error)
+    this.#isBringing = true
+    while (this.#isStirred) {
+      this.#isStirred = false
+      for (let next = this.#oldestAbsent(); next && next !== this.#lacksRoom; next = this.#oldestAbsent()) {
+        try {
+          if (!(await this.#load(next))) break
+          this.#arrivals.get(next)?.resolve()
+        } catch (error) {
+          this.#arrivals.get(next)?.reject(error)
+        }
+        this.#arrivals.delete(next)
       }
-      this.#waiting.shift()
-      this.#arrivals.delete(version)
     }
-    this.#bringing = false
+    this.#isBringing = false
   }
 
-  /** False when the pool is full of adapters in use. */
+  #oldestAbsent(): AdapterVersion | null {
+    let oldest: AdapterVersion | null = null
+    for (const version of this.#arrivals.keys()) if (!oldest || version.need < oldest.need) oldest = version
+    return oldest
+  }
+
+  /** False when the pool is full of what may not be evicted for it. */
   async #load(version: AdapterVersion): Promise<boolean> {
     for (;;) {
       const slot = await this.#pool.load(version.name, version.adapter)
       if (slot !== null) {
         version.slot = slot
         this.#resident.add(version)
+        version.usage.arrived()
         return true
       }
-      const victim = this.#leastRecentlyUsed()
+      this.#lacksRoom = version
+      const victim = this.#victimFor(version)
       if (!victim) return false
       this.evict(victim)
     }
   }
 
-  #leastRecentlyUsed(): AdapterVersion | null {
-    let oldest: AdapterVersion | null = null
-    for (const version of this.#resident) {
-      if (version.leases === 0 && (!oldest || version.lastUse < oldest.lastUse)) oldest = version
+  /** What gives way to `version`, or null. */
+  #victimFor(version: AdapterVersion): AdapterVersion | null {
+    let victim: AdapterVersion | null = null
+    for (const other of this.#resident) {
+      if (other.pins > 0 || other.need <= version.need) continue
+      if (!victim || other.need > victim.need || (other.need === victim.need && other.lastUse < victim.lastUse)) {
+        victim = other
+      }
     }
-    return oldest
+    return victim
   }
 }

@@ -8,32 +8,28 @@ export class AdapterUsage {
   misses = 0
   /** Times it arrived on the GPU. */
   arrivals = 0
-  /** Of the last arrival: milliseconds from the first lease that asked for it, waiting for room included. */
+  /** Of the last arrival: milliseconds since it was asked for, waiting for room included. */
   lastArrivalMs: number | null = null
   /** Unix time in seconds of the last arrival and of the last lease. */
   lastArrivalAt: number | null = null
   lastUsedAt: number | null = null
-  #isComing = false
+  #expectedAt = 0
 
-  /** A lease was taken. `isResident` is asked again when `ready` has settled. */
-  leased(isResident: () => boolean, ready: Promise<void>): void {
+  leased(isResident: boolean): void {
     this.lastUsedAt = unixSeconds()
-    if (isResident()) {
-      this.hits++
-      return
-    }
-    this.misses++
-    if (this.#isComing) return
-    this.#isComing = true
-    const asked = performance.now()
-    const settled = (): void => {
-      this.#isComing = false
-      if (!isResident()) return
-      this.arrivals++
-      this.lastArrivalMs = Math.round((performance.now() - asked) * 1000) / 1000
-      this.lastArrivalAt = unixSeconds()
-    }
-    ready.then(settled, settled)
+    if (isResident) this.hits++
+    else this.misses++
+  }
+
+  /** It is not on the GPU and somebody asks for it, or had it and lost it to another. */
+  expected(): void {
+    this.#expectedAt = performance.now()
+  }
+
+  arrived(): void {
+    this.arrivals++
+    this.lastArrivalMs = Math.round((performance.now() - this.#expectedAt) * 1000) / 1000
+    this.lastArrivalAt = unixSeconds()
   }
 
   /** Times it had to leave the GPU for another. */

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { NormalAdapter } from '../../src/lora/normal.ts'
 import { AdapterNameError, AdapterRegistry } from '../../src/lora/registry.ts'
-import { type AdapterRoom, AdapterVersion, Residency } from '../../src/lora/residency.ts'
+import { type AdapterRoom, AdapterVersion, type Hold, Residency } from '../../src/lora/residency.ts'
 
 const adapter = (digest: string): NormalAdapter => ({ digest, modules: [], maxRank: 8, byteLength: 1 })
 const version = (name: string) => new AdapterVersion(name, adapter(name))
@@ -37,6 +37,14 @@ const settle = async () => {
   for (let i = 0; i < 20; i++) await null
 }
 
+/** A lease whose adapter has come and is pinned. */
+async function pinned(residency: Residency, which: AdapterVersion): Promise<Hold> {
+  const hold = residency.acquire(which)
+  await hold.ready
+  hold.pin()
+  return hold
+}
+
 describe('Residency', () => {
   it('brings an adapter in once, however many lease it', async () => {
     const pool = new FakePool(2)
@@ -47,34 +55,84 @@ describe('Residency', () => {
     expect(pool.loads).toEqual(['one'])
   })
 
-  it('evicts the least recently used that nothing leases', async () => {
-    const pool = new FakePool(2)
-    const residency = new Residency(pool)
+  it('evicts the least recently used of what nothing leases', async () => {
+    const residency = new Residency(new FakePool(2))
     const [one, two, three] = [version('one'), version('two'), version('three')]
     for (const each of [one, two, one]) {
-      await residency.acquire(each).ready
-      residency.release(each)
+      const hold = residency.acquire(each)
+      await hold.ready
+      hold.release()
     }
     await residency.acquire(three).ready
     expect([one.slot !== null, two.slot !== null, three.slot !== null]).toEqual([true, false, true])
   })
 
-  it('waits while all are leased, in order, and goes on when a lease ends', async () => {
-    const pool = new FakePool(1)
-    const residency = new Residency(pool)
+  it('waits while all are pinned, in order, and goes on when one is unpinned', async () => {
+    const residency = new Residency(new FakePool(1))
     const [one, two, three] = [version('one'), version('two'), version('three')]
-    await residency.acquire(one).ready
+    const first = await pinned(residency, one)
     const arrivals: string[] = []
-    void residency.acquire(two).ready.then(() => arrivals.push('two'))
+    const second = residency.acquire(two)
+    void second.ready.then(() => arrivals.push('two'))
     void residency.acquire(three).ready.then(() => arrivals.push('three'))
     await settle()
     expect(arrivals).toEqual([])
-    residency.release(one)
+    first.release()
     await settle()
     expect(arrivals).toEqual(['two'])
-    residency.release(two)
+    second.pin()
+    second.unpin()
+    await settle()
+    expect(arrivals, 'the older lease keeps its place').toEqual(['two'])
+    second.release()
     await settle()
     expect(arrivals).toEqual(['two', 'three'])
+  })
+
+  it('evicts what only younger leases wait for, at the moment it is unpinned, and brings it back in its turn', async () => {
+    const pool = new FakePool(1)
+    const residency = new Residency(pool)
+    const [one, two] = [version('one'), version('two')]
+    const running = await pinned(residency, one)
+    const second = residency.acquire(two)
+    const younger = residency.acquire(one)
+    await settle()
+    expect([one.slot, younger.slot, second.slot]).toEqual([0, 0, null])
+    running.release()
+    expect(younger.slot, 'gone before anybody can pin it again').toBeNull()
+    await second.ready
+    second.pin()
+    second.release()
+    await younger.ready
+    expect([one.slot, two.slot]).toEqual([0, null])
+    expect(pool.loads).toEqual(['one', 'two', 'one'])
+  })
+
+  it('does not let a younger lease take the place of one that waits to run', async () => {
+    const residency = new Residency(new FakePool(1))
+    const [one, two] = [version('one'), version('two')]
+    const older = residency.acquire(one)
+    await older.ready
+    const younger = residency.acquire(two)
+    await settle()
+    expect([older.slot, younger.slot]).toEqual([0, null])
+    older.release()
+    await younger.ready
+    expect(one.slot).toBeNull()
+  })
+
+  it('forgets a version that nobody waits for any more', async () => {
+    const pool = new FakePool(1)
+    const residency = new Residency(pool)
+    const running = await pinned(residency, version('one'))
+    const gone = residency.acquire(version('two'))
+    const stays = residency.acquire(version('three'))
+    await settle()
+    gone.release()
+    await gone.ready
+    running.release()
+    await stays.ready
+    expect(pool.loads).toEqual(['one', 'three'])
   })
 
   it('tells those who wait when an upload fails, and goes on with the next', async () => {
@@ -82,42 +140,68 @@ describe('Residency', () => {
     pool.broken = 'two'
     const residency = new Residency(pool)
     const [two, three] = [version('two'), version('three')]
-    const failing = residency.acquire(two).ready
-    const ready = residency.acquire(three).ready
-    await expect(failing).rejects.toThrow('broken')
+    const failing = residency.acquire(two)
+    const { ready } = residency.acquire(three)
+    await expect(failing.ready).rejects.toThrow('broken')
     await ready
     expect([two.slot, three.slot]).toEqual([null, 0])
+    failing.release()
+    pool.broken = ''
+    await settle()
+    expect(two.slot).toBeNull()
   })
 
-  it('never evicts what is leased and never exceeds the pool, whatever happens', async () => {
-    const step = fc.record({ which: fc.nat({ max: 7 }), release: fc.boolean() })
+  it('never moves what is pinned, never exceeds the pool, and serves the oldest first, whatever happens', async () => {
+    const action = fc.record({
+      kind: fc.constantFrom('acquire', 'acquire', 'pin', 'pin', 'unpin', 'release', 'release'),
+      which: fc.nat(30),
+      settle: fc.boolean(),
+    })
     await fc.assert(
-      fc.asyncProperty(fc.array(step, { maxLength: 120 }), async (steps) => {
-        const pool = new FakePool(3)
+      fc.asyncProperty(fc.array(action, { maxLength: 150 }), fc.integer({ min: 1, max: 3 }), async (actions, slots) => {
+        const pool = new FakePool(slots)
         const residency = new Residency(pool)
-        const versions = Array.from({ length: 8 }, (_, i) => version(`a${i}`))
-        for (const { which, release } of steps) {
-          const each = versions[which]!
-          const before = versions
-            .filter(({ leases, slot }) => leases > 0 && slot !== null)
-            .map((one) => [one, one.slot] as const)
-          if (!release) residency.acquire(each)
-          else if (each.leases > 0) residency.release(each)
-          await settle()
-          for (const [one, slot] of before) if (one.leases > 0) expect(one.slot).toBe(slot)
-          expect(residency.size).toBeLessThanOrEqual(3)
+        const versions = Array.from({ length: 6 }, (_, i) => version(`a${i}`))
+        const leases: { hold: Hold; of: AdapterVersion; slot: number | null }[] = []
+        for (const { kind, which, settle: pause } of actions) {
+          const of = versions[which % 6]!
+          const lease = leases[which % Math.max(1, leases.length)]
+          if (kind === 'acquire') leases.push({ hold: residency.acquire(of), of, slot: null })
+          else if (kind === 'pin' && lease?.slot === null && lease.hold.slot !== null) {
+            lease.hold.pin()
+            lease.slot = lease.hold.slot
+          } else if (kind === 'unpin' && lease && lease.slot !== null) {
+            lease.hold.unpin()
+            lease.slot = null
+          } else if (kind === 'release' && lease) {
+            lease.hold.release()
+            leases.splice(leases.indexOf(lease), 1)
+          }
+          if (pause) await settle()
+          for (const { hold, slot } of leases) if (slot !== null) expect(hold.slot).toBe(slot)
+          expect(residency.size).toBeLessThanOrEqual(slots)
           for (const one of versions) if (one.slot !== null) expect(pool.resident.get(one.slot)).toBe(one.name)
+          // Who waits, waits for what is pinned or older. Leases stand in the order of their age.
+          await settle()
+          const oldest = leases.find(({ hold }) => hold.slot === null)
+          const older = leases.slice(0, leases.indexOf(oldest!))
+          const inTheWay = versions.filter(
+            (one) =>
+              leases.some(({ of: v, slot }) => v === one && slot !== null) || older.some(({ of: v }) => v === one),
+          )
+          if (oldest) expect(inTheWay.length).toBeGreaterThanOrEqual(slots)
         }
-        // Everything that is still leased gets its turn once the others have gone.
-        for (const each of versions) {
-          while (each.leases > 0) residency.release(each)
+        // As those who have a place go, everybody gets one.
+        while (leases.length > 0) {
+          const next = leases.find(({ hold }) => hold.slot !== null)
+          expect(next, 'nobody has a place').toBeDefined()
+          next!.hold.release()
+          next!.hold.release()
+          leases.splice(leases.indexOf(next!), 1)
           await settle()
         }
-        const last = versions[0]!
-        await residency.acquire(last).ready
-        expect(last.slot).not.toBeNull()
       }),
-      { seed: 11, numRuns: 150 },
+      { seed: 11, numRuns: 200 },
     )
   })
 })
@@ -148,9 +232,13 @@ describe('AdapterRegistry', () => {
     expect(adapters.list()).toEqual([])
     expect(pool.resident.size).toBe(1)
     lease.release()
-    lease.release()
     expect(pool.resident.size).toBe(0)
     expect(adapters.remove('one')).toBe(false)
+    adapters.add('one', 'a', adapter('x'))
+    lease.release() // again: not another's
+    expect(adapters.lease('one')).not.toBeNull()
+    adapters.add('alias', 'a', adapter('x'))
+    expect(pool.loads).toHaveLength(1)
   })
 
   it('lets running requests finish on the version they leased', async () => {

@@ -22,13 +22,14 @@ export function request(overrides: Partial<GenerationRequest> = {}): GenerationR
   }
 }
 
-/** A lease that counts how often it is released, and whose adapter may come later. */
+/** A lease that counts how often it is released, watches how it is pinned, and whose adapter may come later. */
 export class FakeLease implements AdapterLease {
   readonly name: string
   readonly digest: string
   readonly ready: Promise<void>
   slot: number | null = null
   numReleases = 0
+  isPinned = false
   #resolve: () => void = () => {}
   #reject: (error: Error) => void = () => {}
 
@@ -52,7 +53,18 @@ export class FakeLease implements AdapterLease {
     this.#reject(error)
   }
 
+  pin(): void {
+    if (this.slot === null || this.isPinned) throw new Error(`${this.name} cannot be pinned now`)
+    this.isPinned = true
+  }
+
+  unpin(): void {
+    if (!this.isPinned) throw new Error(`${this.name} is not pinned`)
+    this.isPinned = false
+  }
+
   release(): void {
+    if (this.isPinned) throw new Error(`${this.name} is released while it is pinned`)
     this.numReleases++
   }
 }

@@ -71,6 +71,8 @@ export function fakeHouse(
       name,
       digest: `digest of ${name}`,
       slot: names.indexOf(name),
+      pin() {},
+      unpin() {},
       release() {
         if (!held) throw new Error(`the lease on ${name} was released twice`)
         held = false
