@@ -7,7 +7,7 @@ import { LorikeetError } from './errors.ts'
 import { type FolderSource, folderOf } from './hosts/host.ts'
 import type { Host } from './hosts/port.ts'
 import { type Clock, LoraDirectory } from './lora/directory.ts'
-import { AdapterLoader, type LoadOptions } from './lora/loader.ts'
+import { AdapterLoader, type FindFolder, type LoadOptions } from './lora/loader.ts'
 import type { AdapterRecord, AdapterRegistry, AdapterStatus } from './lora/registry.ts'
 import type { AdapterReport } from './lora/report.ts'
 import type { ModelSpec } from './model/spec.ts'
@@ -121,10 +121,8 @@ export class Adapters {
     const host = this.#host
     if (!host) return null
     return {
-      load: async (name, path, { signal, replace }) => {
-        const folder = await host.folderWithin(path, roots)
-        return await this.#load(name, folder, { replace, signal, origin: 'request' })
-      },
+      load: (name, path, { signal, replace }) =>
+        this.#load(name, () => host.folderWithin(path, roots), { replace, signal, origin: 'request' }),
       unload: (name) => this.#loader.unload(name),
       check: async (path, { name, replace, signal }) => {
         if (name !== null) this.#registry.checkName(name, { replace })
@@ -138,7 +136,7 @@ export class Adapters {
     await Promise.all(this.#directories.map((directory) => directory.close()))
   }
 
-  async #load(name: string, folder: Folder, options: LoadOptions): Promise<AdapterRecord> {
+  async #load(name: string, folder: Folder | FindFolder, options: LoadOptions): Promise<AdapterRecord> {
     const { record, notes } = await this.#loader.load(name, folder, options)
     for (const note of notes) this.#log('info', `adapter ${name}: ${note}`)
     return record

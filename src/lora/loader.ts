@@ -21,6 +21,9 @@ export class AdapterChangedError extends LorikeetError {
   }
 }
 
+/** @throws SourceError when it is not to be had */
+export type FindFolder = () => Promise<Folder>
+
 export interface LoadOptions {
   /** A name that is taken moves to the new bytes instead of being refused. */
   readonly replace?: boolean
@@ -61,13 +64,15 @@ export class AdapterLoader {
   }
 
   /**
-   * Reads an adapter, checks it against the base, and registers it; it goes to the GPU when first used.
+   * Reads an adapter, checks it against the base, and registers it; it goes to the GPU when first used. A folder that
+   * takes time to find is found in the name's turn.
    * @throws AdapterRefusedError naming the field, file or tensor; AdapterNameError; AdapterChangedError; the errors of
    *   the files' formats; the signal's reason. The name is as it was then.
    */
-  load(name: string, folder: Folder, options: LoadOptions = {}): Promise<LoadedAdapter> {
+  load(name: string, find: Folder | FindFolder, options: LoadOptions = {}): Promise<LoadedAdapter> {
     return this.#turns.run(name, async () => {
       this.#registry.checkName(name, options)
+      const folder = typeof find === 'function' ? await find() : find
       const { adapter, notes } = await this.#read(folder, options.signal)
       if (options.isUnchanged && !(await options.isUnchanged())) throw new AdapterChangedError(folder.name)
       return { record: this.#registry.add(name, folder.name, adapter, options), notes }

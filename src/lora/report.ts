@@ -1,7 +1,7 @@
 /** What an adapter would be and cost here, found out without loading it: the answer to a dry run. */
 import type { ModelSpec } from '../model/spec.ts'
 import { projectionPath } from './modules.ts'
-import type { NormalAdapter } from './normal.ts'
+import type { LoraModule, NormalAdapter } from './normal.ts'
 import { layoutOf } from './packing.ts'
 import type { ReadAdapter } from './readAdapter.ts'
 import type { AdapterRegistry } from './registry.ts'
@@ -31,6 +31,8 @@ export interface ModuleReport {
   readonly rank: number
   readonly scale: number
   readonly dtype: string
+  /** What it is besides A and B. */
+  readonly with: readonly ('dora' | 'bias' | 'lora_bias')[]
 }
 
 /** Bytes on the GPU, before they are rounded up to pages. */
@@ -45,16 +47,27 @@ export function reportOn(read: ReadAdapter, registry: AdapterRegistry, spec: Mod
     format,
     digest: adapter.digest,
     rank: adapter.maxRank,
-    modules: adapter.modules.map(({ layer, projection, rank, scale, a, b }) => ({
-      path: projectionPath(layer, projection),
-      rank,
-      scale,
-      dtype: a.dtype === b.dtype ? a.dtype : `${a.dtype} and ${b.dtype}`,
-    })),
+    modules: adapter.modules.map(reportOnModule),
     notes,
     bytes: { host: adapter.byteLength, gpu: gpuBytesOf(adapter, spec) },
     loadedAs: registry.list().flatMap(({ name, digest }) => (digest === adapter.digest ? name : [])),
     wouldEvict: evicts.flat(),
     wouldWait: waits,
+  }
+}
+
+function reportOnModule(module: LoraModule): ModuleReport {
+  const { layer, projection, rank, scale, a, b, magnitude, bias, loraBias } = module
+  const parts: readonly [ModuleReport['with'][number], unknown][] = [
+    ['dora', magnitude],
+    ['bias', bias],
+    ['lora_bias', loraBias],
+  ]
+  return {
+    path: projectionPath(layer, projection),
+    rank,
+    scale,
+    dtype: a.dtype === b.dtype ? a.dtype : `${a.dtype} and ${b.dtype}`,
+    with: parts.filter(([, part]) => part !== undefined).map(([name]) => name),
   }
 }
