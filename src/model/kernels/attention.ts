@@ -49,17 +49,33 @@ export interface AttentionShape {
   readonly headDim: number
 }
 
+/** Vectors of four sums that a lane keeps in registers at once: more spill, and compile for seconds. */
+const MAX_SUMS = 8
+
+/** How the query heads of a key/value head fall to teams, as evenly as MAX_SUMS allows. */
+function teamWork(
+  can: Capabilities,
+  { heads, kvHeads, headDim }: AttentionShape,
+): { teamHeads: number; teams: number; laneVectors: number } {
+  const share = heads / kvHeads
+  const laneVectors = Math.ceil(headDim / 4 / teamShape(can).leastLanes)
+  const teams = Math.ceil(share / Math.max(1, Math.floor(MAX_SUMS / laneVectors)))
+  return { teamHeads: Math.ceil(share / teams), teams, laneVectors }
+}
+
 export function attentionKernel(can: Capabilities, { heads, kvHeads, headDim }: AttentionShape): KernelChoice {
   const team = teamShape(can)
+  const { teamHeads, laneVectors } = teamWork(can, { heads, kvHeads, headDim })
   return {
     definition,
     specialisation: {
       constants: {
         HEAD4: headDim / 4,
         SHARE: heads / kvHeads,
-        LANE4: Math.ceil(headDim / 4 / team.leastLanes),
+        HEADS: teamHeads,
+        LANE4: laneVectors,
         SPLIT: ATTENTION_SPLIT,
-        TEAM_SLOTS: heads / kvHeads,
+        TEAM_SLOTS: teamHeads * (1 + 4 * laneVectors),
         ...team.constants,
       },
       includes: { step: STEP_INCLUDE, team: team.source, attention_state: state },
@@ -84,7 +100,7 @@ export function attentionParams({ kvHeads, headDim }: AttentionShape, window: nu
 
 /** @param splits as the step's tables count them */
 export function attentionGrid(can: Capabilities, shape: AttentionShape, rows: number, splits: number): Grid {
-  return [teamGrid(can, shape.kvHeads), rows, splits]
+  return [teamGrid(can, shape.kvHeads * teamWork(can, shape).teams), rows, splits]
 }
 
 /** For steps of several splits. */
