@@ -64,13 +64,14 @@ export class Adapters {
 
   /**
    * Reads an adapter, checks it against the base, and registers it; it goes to the GPU when first used. With `replace` a
-   * name that is taken moves to the new bytes at once, while requests under way finish on the old.
+   * name that is taken moves to the new bytes at once, while requests under way finish on the old. What is `pinned` goes to
+   * the GPU at once, and leaves it last.
    * @throws AdapterRefusedError naming the field, file or tensor; AdapterNameError.
    */
   async load(
     name: string,
     source: FolderSource | AdapterFiles,
-    options: { readonly replace?: boolean; readonly signal?: AbortSignal } = {},
+    options: { readonly replace?: boolean; readonly pinned?: boolean; readonly signal?: AbortSignal } = {},
   ): Promise<AdapterRecord> {
     return await this.#load(name, this.#folder(name, source), options)
   }
@@ -121,8 +122,8 @@ export class Adapters {
     const host = this.#host
     if (!host) return null
     return {
-      load: (name, path, { signal, replace }) =>
-        this.#load(name, () => host.folderWithin(path, roots), { replace, signal, origin: 'request' }),
+      load: (name, path, options) =>
+        this.#load(name, () => host.folderWithin(path, roots), { ...options, origin: 'request' }),
       unload: (name) => this.#loader.unload(name),
       check: async (path, { name, replace, signal }) => {
         if (name !== null) this.#registry.checkName(name, { replace })

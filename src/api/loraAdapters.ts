@@ -25,6 +25,7 @@ export interface AdapterStatusJson {
   /** `leaving`: it takes no more requests, and is gone when the running ones have ended. */
   readonly state: AdapterStatus['state']
   readonly tier: AdapterStatus['tier']
+  readonly pinned: boolean
   /** Largest of its modules. */
   readonly rank: number
   readonly modules: number
@@ -55,6 +56,7 @@ export function adapterStatuses({ adapters }: Service): readonly AdapterStatusJs
     origin: status.origin,
     state: status.state,
     tier: status.tier,
+    pinned: status.pinned,
     rank: status.rank,
     modules: status.modules,
     bytes: status.bytes,

@@ -26,6 +26,8 @@ export interface LoadParams {
   readonly lora_path?: Nullish<string>
   /** A name that is taken moves to the new bytes; who runs on the old finishes on them. */
   readonly load_inplace?: Nullish<boolean>
+  /** SGLang: it goes to the GPU at once and leaves it last. */
+  readonly pinned?: Nullish<boolean>
   /** vLLM: weights of mixtures of experts. */
   readonly is_3d_lora_weight?: Nullish<boolean>
 }
@@ -34,6 +36,7 @@ export const loadSchema: ParamsSchema<LoadParams> = object({
   lora_name: nullish(string()),
   lora_path: nullish(string()),
   load_inplace: flag,
+  pinned: flag,
   is_3d_lora_weight: flag,
 } satisfies Fields<LoadParams>)
 
@@ -62,7 +65,7 @@ export async function unloadAsVllm(exchange: Exchange, params: UnloadParams): Pr
   return plainText(`Success: LoRA adapter '${name}' removed successfully.`, waitedFor)
 }
 
-/** How an adapter is meant to be kept, which only SGLang asks about. */
+/** `lora_id` is SGLang's own and is not looked at. */
 export interface SglangLoadParams extends LoadParams {
   readonly lora_id?: Nullish<string>
 }
@@ -138,7 +141,12 @@ async function load(exchange: Exchange, params: LoadParams): Promise<string> {
     throw new UnsupportedFieldError('is_3d_lora_weight', 'lorikeet serves no mixtures of experts.')
   }
   try {
-    const card = await control.load(name, path, { replace: params.load_inplace ?? false, signal })
+    const pinned = params.pinned ?? null
+    const card = await control.load(name, path, {
+      replace: params.load_inplace ?? false,
+      ...(pinned === null ? {} : { pinned }),
+      signal,
+    })
     service.log('info', `adapter ${name} was loaded by request`, { requestId, from: card.root, digest: card.digest })
     return name
   } catch (error) {

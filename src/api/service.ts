@@ -47,14 +47,15 @@ export interface AdapterDirectory {
 /** Changes to the adapters while the server runs. Paths are those of the host, as the client wrote them. */
 export interface AdapterControl {
   /**
-   * Reads, checks and registers an adapter. With `replace` a name that is taken moves to the new bytes.
-   * @throws AdapterNameError, AdapterRefusedError, SourceError (`path_refused`, `file_not_found`, …), and the errors of
+   * Reads, checks and registers an adapter. With `replace` a name that is taken moves to the new bytes; what is `pinned`
+   * goes to the GPU at once and leaves it last.
+   * @throws AdapterNameError, TooManyPinnedError, AdapterRefusedError, SourceError (`path_refused`, `file_not_found`, …), and the errors of
    *   the files' formats
    */
   load(
     name: string,
     path: string,
-    options: { readonly replace: boolean; readonly signal: AbortSignal },
+    options: { readonly replace: boolean; readonly pinned?: boolean; readonly signal: AbortSignal },
   ): Promise<AdapterCard>
   /** Takes the name away at once; null if there is none of that name. */
   unload(name: string): Promise<Leaving | null>

@@ -27,6 +27,8 @@ export type FindFolder = () => Promise<Folder>
 export interface LoadOptions {
   /** A name that is taken moves to the new bytes instead of being refused. */
   readonly replace?: boolean
+  /** See AdapterRecord. */
+  readonly pinned?: boolean
   /** Default `program`. */
   readonly origin?: AdapterOrigin
   /** Asked when the files have been read: whether they are still what they were before. */
@@ -66,8 +68,8 @@ export class AdapterLoader {
   /**
    * Reads an adapter, checks it against the base, and registers it; it goes to the GPU when first used. A folder that
    * takes time to find is found in the name's turn.
-   * @throws AdapterRefusedError naming the field, file or tensor; AdapterNameError; AdapterChangedError; the errors of
-   *   the files' formats; the signal's reason. The name is as it was then.
+   * @throws AdapterRefusedError naming the field, file or tensor; AdapterNameError; TooManyPinnedError;
+   *   AdapterChangedError; the errors of the files' formats; the signal's reason. The name is as it was then.
    */
   load(name: string, find: Folder | FindFolder, options: LoadOptions = {}): Promise<LoadedAdapter> {
     return this.#turns.run(name, async () => {

@@ -29,6 +29,18 @@ export class AdapterExistsError extends AdapterNameError {
   }
 }
 
+/** So many adapters are pinned that another would leave no place for the rest. */
+export class TooManyPinnedError extends LorikeetError {
+  readonly code = 'too_many_pinned'
+  override readonly param = 'pinned'
+
+  constructor(name: string, maxSlots: number) {
+    super(
+      `'${name}' cannot be pinned: of the ${maxSlots} adapters that the GPU holds at once, one place stays free for those that are not. Load it unpinned, or raise --max-loras.`,
+    )
+  }
+}
+
 /** Who brought an adapter: the program or its command line, a request, or the directory that is watched. */
 export type AdapterOrigin = 'program' | 'request' | 'directory'
 
@@ -41,11 +53,15 @@ export interface AdapterRecord {
   /** Unix time in seconds at which it was registered. */
   readonly created: number
   readonly origin: AdapterOrigin
+  /** It is brought to the GPU at once, and leaves it only where nothing else can make room. */
+  readonly pinned: boolean
 }
 
 export interface AddOptions {
   /** A name that is taken moves to the new bytes instead of being refused. */
   readonly replace?: boolean
+  /** See AdapterRecord. Default: as what it replaces, else not. */
+  readonly pinned?: boolean
   /** Default `program`. */
   readonly origin?: AdapterOrigin
 }
@@ -139,20 +155,23 @@ export class AdapterRegistry {
 
   /**
    * Registers an adapter; it goes to the GPU when first used. With `replace` a name that is taken moves at once: who
-   * leases it from now on gets the new bytes, who leased it before keeps the old ones. @throws AdapterNameError
+   * leases it from now on gets the new bytes, who leased it before keeps the old ones.
+   * @throws AdapterNameError, TooManyPinnedError
    */
   add(name: string, root: string, adapter: NormalAdapter, options: AddOptions = {}): AdapterRecord {
     this.checkName(name, options)
+    const before = this.#names.get(name)
+    const { origin = 'program', pinned = before?.record.pinned ?? false } = options
+    if (pinned) this.#checkPins(name, adapter.digest)
     const holding = this.#holdings.get(adapter.digest) ?? {
       version: new AdapterVersion(name, adapter),
       names: 0,
     }
     this.#holdings.set(adapter.digest, holding)
     holding.names++
-    const { origin = 'program' } = options
-    const record = { name, root, digest: adapter.digest, created: unixSeconds(), origin }
-    const before = this.#names.get(name)
+    const record = { name, root, digest: adapter.digest, created: unixSeconds(), origin, pinned }
     this.#names.set(name, { record, holding, leases: 0, requests: before?.requests ?? 0, left: null })
+    if (pinned) this.#keep(holding)
     if (before) this.#leave(before)
     return record
   }
@@ -251,9 +270,30 @@ export class AdapterRegistry {
     return this.list().flatMap(({ name, digest }) => (digest === version.adapter.digest ? name : []))
   }
 
+  /** @throws TooManyPinnedError when pinning these bytes for `name` would leave no place for others */
+  #checkPins(name: string, digest: string): void {
+    const pinned = this.list().filter((record) => record.pinned && record.name !== name)
+    const { maxSlots } = this.#pool
+    if (new Set([digest, ...pinned.map((record) => record.digest)]).size >= maxSlots) {
+      throw new TooManyPinnedError(name, maxSlots)
+    }
+  }
+
+  /** Keeps a version on the GPU, and starts bringing it there. */
+  #keep(holding: Holding): void {
+    holding.version.keepers++
+    const hold = this.#residency.acquire(holding.version)
+    const letGo = (): void => {
+      hold.release()
+      this.#dropIfUnused(holding)
+    }
+    hold.ready.then(letGo, letGo)
+  }
+
   /** An entry whose name is gone: resolves when nothing leases it any more. */
   #leave(entry: Entry): Promise<void> {
     entry.holding.names--
+    if (entry.record.pinned) entry.holding.version.keepers--
     if (entry.leases === 0) {
       this.#dropIfUnused(entry.holding)
       return Promise.resolve()

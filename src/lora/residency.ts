@@ -30,6 +30,8 @@ export class AdapterVersion {
   readonly waiting: Set<number> = new Set()
   /** When it was last leased or unpinned. */
   lastUse = 0
+  /** Names whose owners asked for it to stay: it gives way only where nothing else does. */
+  keepers = 0
   readonly usage: AdapterUsage = new AdapterUsage()
 
   constructor(name: string, adapter: NormalAdapter) {
@@ -216,10 +218,15 @@ export class Residency {
     let victim: AdapterVersion | null = null
     for (const other of this.#resident) {
       if (other.pins > 0 || other.need <= version.need) continue
-      if (!victim || other.need > victim.need || (other.need === victim.need && other.lastUse < victim.lastUse)) {
-        victim = other
-      }
+      if (!victim || givesWayBefore(other, victim)) victim = other
     }
     return victim
   }
+}
+
+/** Which of two goes first, where either may. */
+function givesWayBefore(one: AdapterVersion, other: AdapterVersion): boolean {
+  const isKept = one.keepers > 0
+  if (isKept !== other.keepers > 0) return !isKept
+  return one.need > other.need || (one.need === other.need && one.lastUse < other.lastUse)
 }

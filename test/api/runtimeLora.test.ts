@@ -320,6 +320,27 @@ describe('SGLang’s endpoints', () => {
     }
   })
 
+  it('pin what is to stay on the GPU, and leave a place for the rest', async () => {
+    const paths = ['r1', 'r5', 'attn-r16', 'qv-r8'].map((name) => house.put(name, `llama-tiny/${name}`))
+    for (const [i, lora_path] of paths.slice(0, 3).entries()) {
+      expect((await load({ lora_name: `voice-${i}`, lora_path, pinned: true })).status).toBe(200)
+    }
+    await turns()
+    expect(house.registry.status().map(({ pinned, tier }) => [pinned, tier])).toEqual([
+      [true, 'gpu'],
+      [true, 'gpu'],
+      [true, 'gpu'],
+    ])
+    const refused = await load({ lora_name: 'voice-3', lora_path: paths[3]!, pinned: true })
+    expect([refused.status, (await refused.json()).error_message]).toEqual([
+      400,
+      expect.stringMatching(/^'voice-3' cannot be pinned: of the 4 adapters/),
+    ])
+    // The same bytes under another name take no place of their own.
+    expect((await load({ lora_name: 'again', lora_path: paths[0]!, pinned: true })).status).toBe(200)
+    expect((await load({ lora_name: 'voice-3', lora_path: paths[3]! })).status).toBe(200)
+  })
+
   it('wait for running requests as SGLang does', async () => {
     const lora_path = house.put('pirate', 'llama-tiny/r1')
     await load({ lora_name: 'pirate', lora_path })
@@ -351,6 +372,7 @@ describe('/v1/lora_adapters', () => {
         origin: 'request',
         state: 'loaded',
         tier: 'host',
+        pinned: false,
         rank: 16,
         modules: expect.any(Number),
         bytes: expect.any(Number),

@@ -1,7 +1,7 @@
 /** Names over versions: replacing, unloading while in use, and what is said about it all. */
 import { describe, expect, it } from 'vitest'
 import type { NormalAdapter } from '../../src/lora/normal.ts'
-import { AdapterExistsError, AdapterNameError, AdapterRegistry } from '../../src/lora/registry.ts'
+import { AdapterExistsError, AdapterNameError, AdapterRegistry, TooManyPinnedError } from '../../src/lora/registry.ts'
 
 const adapter = (digest: string): NormalAdapter => ({ digest, modules: [], maxRank: 8, byteLength: 100 })
 
@@ -12,6 +12,8 @@ function fakePool(slots: number) {
     free,
     load: async () => free.pop() ?? null,
     unload: (slot: number) => void free.push(slot),
+    freeBytes: 1e9,
+    maxSlots: slots,
     close: () => {},
   }
 }
@@ -143,5 +145,69 @@ describe('the books', () => {
     await Promise.all(leases.map(({ ready }) => ready))
     await settle()
     expect(registry.status()[0]!.usage).toMatchObject({ hits: 0, misses: 3, arrivals: 1 })
+  })
+})
+
+describe('pinning', () => {
+  it('brings it to the GPU at once, and lets the others leave first', async () => {
+    const { registry } = open(2)
+    registry.add('kept', 'a', adapter('k'), { pinned: true })
+    await settle()
+    const tiers = () => registry.status().map(({ name, tier }) => `${name} ${tier}`)
+    expect(tiers()).toEqual(['kept gpu'])
+    for (const name of ['one', 'two', 'one', 'two']) {
+      if (!registry.find(name)) registry.add(name, name, adapter(name))
+      const lease = registry.lease(name)!
+      await lease.ready
+      lease.release()
+      expect(tiers()[0]).toBe('kept gpu')
+    }
+  })
+
+  it('keeps nobody out: where nothing else can leave, it does', async () => {
+    const { registry } = open(2)
+    registry.add('kept', 'a', adapter('k'), { pinned: true })
+    registry.add('one', 'b', adapter('x'))
+    registry.add('two', 'c', adapter('y'))
+    const one = registry.lease('one')!
+    await one.ready
+    one.pin()
+    const two = registry.lease('two')!
+    await two.ready
+    expect([one.slot, two.slot].every((slot) => slot !== null)).toBe(true)
+    expect(registry.status()[0]).toMatchObject({ name: 'kept', tier: 'host' })
+  })
+
+  it('of every place is refused; of the same bytes twice is one', () => {
+    const { registry } = open(2)
+    registry.add('one', 'a', adapter('x'), { pinned: true })
+    registry.add('same', 'a', adapter('x'), { pinned: true })
+    expect(() => registry.add('two', 'b', adapter('y'), { pinned: true })).toThrow(TooManyPinnedError)
+    expect(registry.find('two')).toBeNull()
+    // What replaces a pinned adapter is pinned in its place.
+    expect(registry.add('one', 'b', adapter('z'), { replace: true, pinned: false }).pinned).toBe(false)
+    expect(registry.add('same', 'b', adapter('y'), { replace: true }).pinned).toBe(true)
+  })
+
+  it('ends with the name', async () => {
+    const { pool, registry } = open(2)
+    registry.add('kept', 'a', adapter('k'), { pinned: true })
+    await settle()
+    registry.unload('kept')
+    expect(pool.free).toHaveLength(2)
+    // Also when it has not arrived yet.
+    registry.add('kept', 'a', adapter('k'), { pinned: true })
+    registry.unload('kept')
+    await settle()
+    expect(pool.free).toHaveLength(2)
+    registry.add('kept', 'a', adapter('k'))
+    registry.add('one', 'b', adapter('x'))
+    registry.add('two', 'c', adapter('y'))
+    for (const name of ['kept', 'one', 'two']) {
+      const lease = registry.lease(name)!
+      await lease.ready
+      lease.release()
+    }
+    expect(registry.status().map(({ tier }) => tier)).toEqual(['host', 'gpu', 'gpu'])
   })
 })
