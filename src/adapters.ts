@@ -7,10 +7,9 @@ import { LorikeetError } from './errors.ts'
 import { type FolderSource, folderOf } from './hosts/host.ts'
 import type { Host } from './hosts/port.ts'
 import { type Clock, LoraDirectory } from './lora/directory.ts'
-import { AdapterLoader, type FindFolder, type LoadOptions } from './lora/loader.ts'
+import { AdapterLoader, type AdapterLoaderOptions, type FindFolder, type LoadOptions } from './lora/loader.ts'
 import type { AdapterRecord, AdapterRegistry, AdapterStatus } from './lora/registry.ts'
 import type { AdapterReport } from './lora/report.ts'
-import type { ModelSpec } from './model/spec.ts'
 import { type Folder, memoryFolder } from './weights/folder.ts'
 
 /** The two files of a PEFT adapter. */
@@ -40,10 +39,7 @@ export class NoHostError extends LorikeetError {
   readonly code = 'no_host'
 }
 
-export interface AdaptersOptions {
-  readonly registry: AdapterRegistry
-  readonly spec: ModelSpec
-  readonly maxRank: number
+export interface AdaptersOptions extends AdapterLoaderOptions {
   readonly host: Host | null
   readonly log: LogSink
 }
@@ -55,9 +51,9 @@ export class Adapters {
   readonly #log: LogSink
   readonly #directories: LoraDirectory[] = []
 
-  constructor({ registry, spec, maxRank, host, log }: AdaptersOptions) {
-    this.#registry = registry
-    this.#loader = new AdapterLoader({ registry, spec, maxRank })
+  constructor({ host, log, ...options }: AdaptersOptions) {
+    this.#registry = options.registry
+    this.#loader = new AdapterLoader(options)
     this.#host = host
     this.#log = log
   }

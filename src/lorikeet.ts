@@ -25,6 +25,9 @@ export interface StartOptions extends HandlerOptions {
   readonly servedModelNames?: readonly string[]
   /** Lets requests load and unload adapters. Default: they may not. */
   readonly runtimeLora?: RuntimeLora
+  /** Most adapters in host memory, and most bytes of them; more are refused. Default: any. */
+  readonly maxHostLoras?: number
+  readonly loraHostMemory?: number
   readonly sizes?: EngineSizes
   readonly engine?: EngineOptions
   readonly log?: LogSink
@@ -127,7 +130,12 @@ export class Lorikeet {
       const log = options.log ?? (() => undefined)
       const registry = runtime.adapters
       const { spec, sizes } = runtime
-      const adapters = new Adapters({ registry, spec, maxRank: sizes.maxLoraRank, host, log })
+      const { maxHostLoras, loraHostMemory } = options
+      const adapters = new Adapters({
+        ...{ registry, spec, maxRank: sizes.maxLoraRank, host, log },
+        ...(maxHostLoras !== undefined && { maxHostAdapters: maxHostLoras }),
+        ...(loraHostMemory !== undefined && { maxHostBytes: loraHostMemory }),
+      })
       const service: Service = {
         modelNames,
         modelRoot: folder.name,

@@ -3,7 +3,12 @@ import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { inProject } from './project.mjs'
 
-/** @typedef {{ folder: string, adapters: Record<string, string> }} DefaultModel adapters: name to PEFT folder */
+/**
+ * @typedef {object} DefaultModel
+ * @property {string} folder
+ * @property {Record<string, string>} adapters name to PEFT folder
+ * @property {boolean} isStandIn its weights are random
+ */
 
 const EMBEDDED = inProject('models/aviary')
 const STAND_IN = inProject('test/fixtures/reference/models/llama-tiny')
@@ -20,10 +25,11 @@ function adaptersIn(folder, names) {
 /** @returns {DefaultModel} */
 export function defaultModel() {
   if (!existsSync(join(EMBEDDED, 'model.safetensors'))) {
-    return { folder: STAND_IN, adapters: adaptersIn(STAND_IN_ADAPTERS, STAND_IN_ADAPTER_NAMES) }
+    return { folder: STAND_IN, adapters: adaptersIn(STAND_IN_ADAPTERS, STAND_IN_ADAPTER_NAMES), isStandIn: true }
   }
   const voices = join(EMBEDDED, 'adapters')
-  return { folder: EMBEDDED, adapters: existsSync(voices) ? adaptersIn(voices, readdirSync(voices).sort()) : {} }
+  const adapters = existsSync(voices) ? adaptersIn(voices, readdirSync(voices).sort()) : {}
+  return { folder: EMBEDDED, adapters, isStandIn: false }
 }
 
 /**
@@ -37,11 +43,11 @@ export function defaultModel() {
 export function withDefaultModel(args, env, model = defaultModel) {
   const has = (/** @type {string} */ option) => args.some((arg) => arg === option || arg.startsWith(`${option}=`))
   if (env.LORIKEET_DEFAULT_MODEL || has('--model')) return { args: [...args], env }
-  const { folder, adapters } = model()
+  const { folder, adapters, isStandIn } = model()
   const modules = Object.entries(adapters).map(([name, path]) => `${name}=${path}`)
   const addsAdapters = args[0] === 'serve' && modules.length > 0 && !has('--lora-modules') && !has('--help')
   return {
     args: addsAdapters ? [...args, '--lora-modules', ...modules] : [...args],
-    env: { ...env, LORIKEET_DEFAULT_MODEL: folder },
+    env: { ...env, LORIKEET_DEFAULT_MODEL: folder, ...(isStandIn ? { LORIKEET_STAND_IN: '1' } : {}) },
   }
 }

@@ -9,6 +9,7 @@ import {
   readBytes,
   readPort,
   readPositive,
+  readSeconds,
 } from './values.ts'
 
 /** The flags of `serve`, as commander names them. */
@@ -16,10 +17,18 @@ export interface ServeFlags {
   readonly model?: string
   readonly servedModelName?: readonly string[]
   readonly loraModules?: readonly AdapterPath[]
+  readonly loraDir?: string
+  /** Seconds. */
+  readonly loraRefreshInterval?: number
+  readonly loraRoot?: readonly string[]
+  /** Undefined where neither the flag nor its opposite was given. */
+  readonly allowRuntimeLora?: boolean
   readonly enableLora?: boolean
   readonly maxLoras?: number
+  readonly maxCpuLoras?: number
   readonly maxLoraRank?: number
   readonly loraMemory?: number
+  readonly loraHostMemory?: number
   readonly maxModelLen?: number
   readonly maxNumSeqs?: number
   readonly maxNumBatchedTokens?: number
@@ -64,9 +73,32 @@ export function createProgram(actions: Actions): Command {
     .addOption(
       option('--lora-modules <name=path...>', 'adapters to load, each a PEFT folder').argParser(collectAdapters),
     )
+    .addOption(option('--lora-dir <dir>', 'folder of adapters, one in each sub-folder').env('NIM_PEFT_SOURCE'))
+    .addOption(
+      option('--lora-refresh-interval <seconds>', 'follow changes of --lora-dir within this time')
+        .env('NIM_PEFT_REFRESH_INTERVAL')
+        .argParser(readSeconds),
+    )
+    .addOption(
+      option(
+        '--allow-runtime-lora',
+        'let requests load and unload adapters; so it is on loopback, and with --lora-refresh-interval',
+      ),
+    )
+    .addOption(option('--no-allow-runtime-lora', 'never let them'))
+    .addOption(
+      option('--lora-root <dir>', 'where requests may load from, beside --lora-dir; may be repeated').argParser(
+        collect,
+      ),
+    )
     .addOption(option('--enable-lora', 'always on; taken for the sake of vLLM command lines'))
     .addOption(
       option('--max-loras <n>', 'most adapters on the GPU at once').env('NIM_MAX_GPU_LORAS').argParser(readPositive),
+    )
+    .addOption(
+      option('--max-cpu-loras <n>', 'most adapters in host memory; more are refused')
+        .env('NIM_MAX_CPU_LORAS')
+        .argParser(readPositive),
     )
     .addOption(
       option('--max-lora-rank <n>', 'refuse adapters of a higher rank')
@@ -74,6 +106,7 @@ export function createProgram(actions: Actions): Command {
         .argParser(readPositive),
     )
     .addOption(option('--lora-memory <size>', 'GPU memory for adapters (256MiB)').argParser(readBytes))
+    .addOption(option('--lora-host-memory <size>', 'host memory for adapters; more are refused').argParser(readBytes))
     .addOption(option('--max-model-len <tokens>', 'longest prompt and answer together').argParser(readPositive))
     .addOption(option('--max-num-seqs <n>', 'requests that run at once (32)').argParser(readPositive))
     .addOption(option('--max-num-batched-tokens <n>', 'token rows in one step').argParser(readPositive))

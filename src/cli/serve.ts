@@ -1,5 +1,6 @@
 /** `lorikeet serve`: opens the model, binds the port, says how to try it, and drains when it is told to stop. */
 import { fileURLToPath } from 'node:url'
+import type { LoraDirectoryWish } from '../adapters.ts'
 import type { LogSink } from '../api/service.ts'
 import { LorikeetError } from '../errors.ts'
 import { readAssets } from '../hosts/node/assets.ts'
@@ -9,6 +10,7 @@ import { VERSION } from '../version.ts'
 import { createLog } from './log.ts'
 import type { ServeFlags } from './program.ts'
 import { createProgress } from './progress.ts'
+import { runtimeLora } from './runtimeLora.ts'
 import { welcomeText } from './welcome.ts'
 
 /** The process as the command sees it. */
@@ -32,6 +34,16 @@ export class NoModelError extends LorikeetError {
   }
 }
 
+/** There is an interval to look at a directory again, and no directory. */
+export class NoLoraDirectoryError extends LorikeetError {
+  readonly code = 'no_lora_directory'
+  override readonly param = '--lora-refresh-interval'
+
+  constructor() {
+    super('--lora-refresh-interval needs a folder to look at: add --lora-dir DIR, or set NIM_PEFT_SOURCE.')
+  }
+}
+
 /** Resolves when the server has stopped. @throws what opening the model or the port throws. */
 export async function serve(flags: ServeFlags, terminal: Terminal): Promise<void> {
   const log = createLog({
@@ -46,7 +58,7 @@ export async function serve(flags: ServeFlags, terminal: Terminal): Promise<void
   try {
     const assets = await firstAssets(terminal.pageFolders)
     server = await listen((request) => bird.fetch(request), { host: flags.host, port: flags.port, assets })
-    terminal.stdout.write(await welcome(flags, apiKeys, bird, server, assets !== null))
+    terminal.stdout.write(await welcome(flags, terminal, apiKeys, bird, server, assets !== null))
   } catch (error) {
     await bird.close()
     throw error
@@ -76,9 +88,11 @@ async function open(
 ): Promise<Lorikeet> {
   const model = flags.model ?? terminal.env.LORIKEET_DEFAULT_MODEL
   if (model === undefined) throw new NoModelError()
-  if (flags.model === undefined) {
+  if (flags.model === undefined && terminal.env.LORIKEET_STAND_IN === '1') {
     log('warn', `no --model: serving ${model}, a tiny stand-in with random weights. Its text is noise.`)
   }
+  if (flags.loraRefreshInterval !== undefined && flags.loraDir === undefined) throw new NoLoraDirectoryError()
+  const changes = runtimeLora(flags, terminal.env, process.cwd())
   const progress = createProgress('loading', {
     isTerminal: terminal.stderr.isTTY && flags.logFormat === 'pretty',
     write: (text) => terminal.stderr.write(text),
@@ -87,7 +101,13 @@ async function open(
     return await Lorikeet.open({
       model,
       adapters: (flags.loraModules ?? []).map(({ name, path }) => ({ name, source: path })),
+      ...(flags.loraDir === undefined
+        ? {}
+        : { loraDirectory: loraDirectory(flags.loraDir, flags.loraRefreshInterval) }),
+      ...(changes && { runtimeLora: changes }),
       servedModelNames: flags.servedModelName ?? [],
+      ...given('maxHostLoras', flags.maxCpuLoras),
+      ...given('loraHostMemory', flags.loraHostMemory),
       sizes: {
         ...given('maxModelLen', flags.maxModelLen),
         ...given('maxNumSeqs', flags.maxNumSeqs),
@@ -108,6 +128,10 @@ async function open(
   }
 }
 
+function loraDirectory(path: string, refreshSeconds: number | undefined): LoraDirectoryWish {
+  return { path, ...(refreshSeconds === undefined ? {} : { refreshSeconds }) }
+}
+
 /** `{ name: value }`, or nothing where no value was given. */
 function given<Name extends string>(name: Name, value: number | undefined): { readonly [N in Name]?: number } {
   return value === undefined ? {} : ({ [name]: value } as { readonly [N in Name]: number })
@@ -123,6 +147,7 @@ async function firstAssets(folders: readonly URL[]) {
 
 async function welcome(
   flags: ServeFlags,
+  terminal: Terminal,
   apiKeys: readonly string[],
   bird: Lorikeet,
   server: RunningServer,
@@ -134,7 +159,9 @@ async function welcome(
     device: can.adapter,
     isSoftware: can.software,
     modelName: bird.modelNames[0],
-    modelRoot: flags.model ?? 'the built-in default',
+    modelRoot:
+      flags.model ??
+      (terminal.env.LORIKEET_STAND_IN === '1' ? 'a tiny stand-in with random weights' : 'the embedded model'),
     maxModelLen: bird.runtime.engine.limits.maxModelLen,
     adapters: bird.adapters.list().map(({ name }) => name),
     url: server.url,

@@ -8,6 +8,9 @@ export interface AdapterPath {
   readonly path: string
 }
 
+/** A day: longer than that is a mistake, and timers have their limits. */
+const MOST_SECONDS = 86_400
+
 const UNITS: Readonly<Record<string, number>> = {
   '': 1,
   b: 1,
@@ -35,6 +38,13 @@ export function readPositive(text: string): number {
   const value = Number(text)
   if (/^\d+$/.test(text.trim()) && Number.isSafeInteger(value) && value > 0) return value
   throw new InvalidArgumentError('Give a whole number above 0.')
+}
+
+/** Seconds, which may have a fraction. */
+export function readSeconds(text: string): number {
+  const value = Number(text)
+  if (/^\d+(\.\d+)?$/.test(text.trim()) && value > 0 && value <= MOST_SECONDS) return value
+  throw new InvalidArgumentError(`Give seconds above 0, at most ${MOST_SECONDS}.`)
 }
 
 export function readPort(text: string): number {

@@ -21,21 +21,29 @@ export function welcomeText(w: Welcome): string {
   const lines: [string, string][] = [
     ['device', w.isSoftware ? `${w.device} (software: a CPU stands in for a GPU)` : w.device],
     ['model', `${w.modelName} from ${w.modelRoot}, context ${w.maxModelLen} tokens`],
-    ['adapters', w.adapters.length === 0 ? 'none (--lora-modules name=path)' : w.adapters.join(', ')],
+    ['adapters', adapterList(w.adapters)],
     ...(w.hasPage ? [['page', `${w.url}/`] satisfies [string, string]] : []),
     ['API', `${w.url}/v1`],
   ]
   const table = lines.map(([key, value]) => `  ${key.padEnd(9)}${value}`)
-  const tries = [w.modelName, ...w.adapters].map((model) => `  ${curlLine(w, model)}`)
+  const tries = [w.modelName, ...w.adapters].slice(0, MOST_LINES).map((model) => `  ${curlLine(w, model)}`)
   return ['', `lorikeet ${w.version} is ready`, ...table, '', 'Try it:', ...tries, ''].join('\n')
+}
+
+/** More voices than this are too many to list; `/v1/models` has them all. */
+const MOST_LINES = 16
+
+function adapterList(names: readonly string[]): string {
+  if (names.length === 0) return 'none (--lora-modules name=path, or --lora-dir)'
+  const more = names.length - MOST_LINES
+  return names.slice(0, MOST_LINES).join(', ') + (more > 0 ? ` and ${more} more` : '')
 }
 
 /** Quoted for any POSIX shell. The key itself is never printed. */
 export function curlLine(w: Pick<Welcome, 'url' | 'hasChat' | 'needsKey'>, model: string): string {
-  const prompt = 'Hello! Who are you?'
   const body = w.hasChat
-    ? { model, messages: [{ role: 'user', content: prompt }], max_tokens: 64 }
-    : { model, prompt, max_tokens: 64 }
+    ? { model, messages: [{ role: 'user', content: 'Hello! Who are you?' }], max_tokens: 64 }
+    : { model, prompt: 'In the beginning', max_tokens: 64 }
   const parts = [
     `curl ${w.url}/v1/${w.hasChat ? 'chat/completions' : 'completions'}`,
     `-H 'content-type: application/json'`,

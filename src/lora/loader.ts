@@ -7,6 +7,7 @@ import { LorikeetError } from '../errors.ts'
 import type { ModelSpec } from '../model/spec.ts'
 import type { Folder } from '../weights/folder.ts'
 import { AdapterRefusedError } from './errors.ts'
+import type { NormalAdapter } from './normal.ts'
 import { type ReadAdapter, readAdapter } from './readAdapter.ts'
 import type { AdapterOrigin, AdapterRecord, AdapterRegistry, Leaving } from './registry.ts'
 import { type AdapterReport, gpuBytesOf, reportOn } from './report.ts'
@@ -19,6 +20,13 @@ export class AdapterChangedError extends LorikeetError {
   constructor(folder: string) {
     super(`${folder} changed while it was read. Load it again when it is complete.`)
   }
+}
+
+/** Host memory holds as many adapters, or as many bytes of them, as it may. */
+export class AdapterMemoryFullError extends LorikeetError {
+  readonly code = 'adapter_memory_full'
+  override readonly status = 409
+  override readonly param = 'lora_path'
 }
 
 /** @throws SourceError when it is not to be had */
@@ -47,6 +55,9 @@ export interface AdapterLoaderOptions {
   readonly spec: ModelSpec
   /** Larger ranks are refused. */
   readonly maxRank: number
+  /** Most adapters of different bytes in host memory, and most bytes of them. Default: any. */
+  readonly maxHostAdapters?: number
+  readonly maxHostBytes?: number
 }
 
 /** Folders read at once: enough to keep a disk busy, few enough to bound what is in memory on its way. */
@@ -56,20 +67,24 @@ export class AdapterLoader {
   readonly #registry: AdapterRegistry
   readonly #spec: ModelSpec
   readonly #maxRank: number
+  readonly #maxHostAdapters: number
+  readonly #maxHostBytes: number
   readonly #turns = new Turns()
   readonly #gate = new Gate(READERS)
 
-  constructor({ registry, spec, maxRank }: AdapterLoaderOptions) {
+  constructor({ registry, spec, maxRank, maxHostAdapters, maxHostBytes }: AdapterLoaderOptions) {
     this.#registry = registry
     this.#spec = spec
     this.#maxRank = maxRank
+    this.#maxHostAdapters = maxHostAdapters ?? Infinity
+    this.#maxHostBytes = maxHostBytes ?? Infinity
   }
 
   /**
    * Reads an adapter, checks it against the base, and registers it; it goes to the GPU when first used. A folder that
    * takes time to find is found in the name's turn.
    * @throws AdapterRefusedError naming the field, file or tensor; AdapterNameError; TooManyPinnedError;
-   *   AdapterChangedError; the errors of the files' formats; the signal's reason. The name is as it was then.
+   *   AdapterMemoryFullError; AdapterChangedError; the errors of the files' formats; the signal's reason. The name is as it was then.
    */
   load(name: string, find: Folder | FindFolder, options: LoadOptions = {}): Promise<LoadedAdapter> {
     return this.#turns.run(name, async () => {
@@ -77,6 +92,7 @@ export class AdapterLoader {
       const folder = typeof find === 'function' ? await find() : find
       const { adapter, notes } = await this.#read(folder, options.signal)
       if (options.isUnchanged && !(await options.isUnchanged())) throw new AdapterChangedError(folder.name)
+      this.#checkHostMemory(adapter)
       return { record: this.#registry.add(name, folder.name, adapter, options), notes }
     })
   }
@@ -91,8 +107,24 @@ export class AdapterLoader {
     return this.#turns.run(name, async () => this.#registry.unload(name))
   }
 
+  /** @throws AdapterMemoryFullError when these bytes are not in host memory yet and do not fit beside the others */
+  #checkHostMemory({ digest, byteLength }: NormalAdapter): void {
+    const { numVersions, hostBytes } = this.#registry
+    if (this.#registry.holds(digest)) return
+    if (numVersions >= this.#maxHostAdapters) {
+      const message = `${numVersions} adapters are loaded, as many as --max-cpu-loras allows. Unload one, or raise it.`
+      throw new AdapterMemoryFullError(message)
+    }
+    if (hostBytes + byteLength > this.#maxHostBytes) {
+      const message = `The adapter takes ${byteLength} bytes, and the others take ${hostBytes} of the ${this.#maxHostBytes} that --lora-host-memory allows. Unload one, or raise it.`
+      throw new AdapterMemoryFullError(message)
+    }
+  }
+
   async #read(folder: Folder, signal?: AbortSignal): Promise<ReadAdapter> {
-    const options = { maxRank: this.#maxRank, ...(signal && { signal }) }
+    // What is larger than all of host memory for adapters is refused before its tensors are read.
+    const limits = { maxRank: this.#maxRank, maxBytes: this.#maxHostBytes }
+    const options = { ...limits, ...(signal && { signal }) }
     const read = await this.#gate.pass(() => readAdapter(folder, this.#spec, options), signal)
     const bytes = gpuBytesOf(read.adapter, this.#spec)
     const { capacityBytes } = this.#registry

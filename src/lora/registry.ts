@@ -203,6 +203,22 @@ export class AdapterRegistry {
     return [...this.#names.values(), ...this.#leaving].map(statusOf)
   }
 
+  /** Sets of bytes in host memory, and their bytes. */
+  get numVersions(): number {
+    return this.#holdings.size
+  }
+
+  get hostBytes(): number {
+    let bytes = 0
+    for (const { version } of this.#holdings.values()) bytes += version.adapter.byteLength
+    return bytes
+  }
+
+  /** Whether the bytes with this digest are in host memory. */
+  holds(digest: string): boolean {
+    return this.#holdings.has(digest)
+  }
+
   /** Adapters on the GPU now. */
   get residentCount(): number {
     return this.#residency.size

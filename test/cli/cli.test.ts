@@ -7,6 +7,7 @@ import { createLog } from '../../src/cli/log.ts'
 import { describeProblem } from '../../src/cli/problem.ts'
 import { createProgram, type ServeFlags } from '../../src/cli/program.ts'
 import { createProgress } from '../../src/cli/progress.ts'
+import { runtimeLora } from '../../src/cli/runtimeLora.ts'
 import { readBytes } from '../../src/cli/values.ts'
 import { curlLine, type Welcome, welcomeText } from '../../src/cli/welcome.ts'
 import { InvariantError } from '../../src/errors.ts'
@@ -52,6 +53,8 @@ describe('flags', () => {
       await flagsOf(
         ...['--model', './base', '--served-model-name', 'a', 'b', '--lora-modules', 'pirate=./p', 'x=y=z'],
         ...['--lora-modules', '{"name": "tutor", "path": "./t", "base_model_name": "a"}', '--enable-lora'],
+        ...['--lora-dir', './voices', '--lora-refresh-interval', '2.5', '--lora-root', './a', '--lora-root', './b'],
+        ...['--allow-runtime-lora', '--max-cpu-loras', '9', '--lora-host-memory', '2GiB'],
         ...['--max-loras', '4', '--lora-memory', '1GiB', '--max-model-len', '2048', '--max-num-seqs', '8'],
         ...['--max-num-batched-tokens', '256', '--kv-cache-memory', '1.5MiB', '--host', '0.0.0.0', '--port', '0'],
         ...['--api-key', 'one', '--api-key', 'two', '--cors-origin', 'https://a', '--strict', '--verbose'],
@@ -64,6 +67,12 @@ describe('flags', () => {
         { name: 'x', path: 'y=z' },
         { name: 'tutor', path: './t' },
       ],
+      loraDir: './voices',
+      loraRefreshInterval: 2.5,
+      loraRoot: ['./a', './b'],
+      allowRuntimeLora: true,
+      maxCpuLoras: 9,
+      loraHostMemory: 2 * 2 ** 30,
       enableLora: true,
       maxLoras: 4,
       loraMemory: 2 ** 30,
@@ -82,10 +91,28 @@ describe('flags', () => {
   })
 
   it('fall back on the environment', async () => {
-    const env = { NIM_SERVED_MODEL_NAME: 'a,b', VLLM_API_KEY: 'k', LORIKEET_PORT: '9', NIM_MAX_GPU_LORAS: '3' }
+    const env = {
+      NIM_SERVED_MODEL_NAME: 'a,b',
+      VLLM_API_KEY: 'k',
+      LORIKEET_PORT: '9',
+      NIM_MAX_GPU_LORAS: '3',
+      NIM_MAX_CPU_LORAS: '5',
+      NIM_MAX_LORA_RANK: '64',
+      NIM_PEFT_SOURCE: '/loras',
+      NIM_PEFT_REFRESH_INTERVAL: '30',
+    }
     Object.assign(process.env, env)
     try {
-      expect(await flagsOf()).toMatchObject({ servedModelName: ['a', 'b'], apiKey: ['k'], port: 9, maxLoras: 3 })
+      expect(await flagsOf()).toMatchObject({
+        servedModelName: ['a', 'b'],
+        apiKey: ['k'],
+        port: 9,
+        maxLoras: 3,
+        maxCpuLoras: 5,
+        maxLoraRank: 64,
+        loraDir: '/loras',
+        loraRefreshInterval: 30,
+      })
       expect(await flagsOf('--port', '10', '--served-model-name', 'c')).toMatchObject({
         servedModelName: ['c'],
         port: 10,
@@ -99,6 +126,10 @@ describe('flags', () => {
     [['serve', '--prot', '1'], 'Did you mean --port?'],
     [['serve', '--port', '70000'], 'Give a port from 0 to 65535'],
     [['serve', '--max-num-seqs', '0'], 'Give a whole number above 0.'],
+    [['serve', '--lora-refresh-interval', '0'], 'Give seconds above 0, at most 86400.'],
+    [['serve', '--lora-refresh-interval', '-5'], 'Give seconds above 0'],
+    [['serve', '--lora-refresh-interval', 'soon'], 'Give seconds above 0'],
+    [['serve', '--lora-refresh-interval', '1e9'], 'Give seconds above 0'],
     [['serve', '--max-num-seqs', '1e3'], 'Give a whole number above 0.'],
     [['serve', '--kv-cache-memory', '5 parsecs'], 'Give a size such as 512MiB or 2GiB.'],
     [['serve', '--lora-modules', 'pirate'], 'Give an adapter as name=path'],
@@ -115,6 +146,46 @@ describe('flags', () => {
     const help = await refusalOf('serve', '--help')
     for (const flag of ['--model', '--lora-modules', '--kv-cache-memory', '--api-key']) expect(help).toContain(flag)
     expect(help).toContain('curl localhost:8000/v1/chat/completions')
+  })
+})
+
+describe('changes by request', () => {
+  const at = '/work'
+  const roots = (flags: Partial<ServeFlags>, env: Record<string, string> = {}) =>
+    runtimeLora({ host: '127.0.0.1', ...flags }, env, at)?.roots ?? null
+
+  it('are on for this machine alone, from the working directory', () => {
+    for (const host of ['127.0.0.1', '127.1.2.3', 'localhost', '::1']) expect(roots({ host })).toEqual([at])
+    for (const host of ['0.0.0.0', '::', '10.0.0.1', 'example.org', '127.0.0.1.example.org']) {
+      expect(roots({ host })).toBeNull()
+    }
+  })
+
+  it('are on elsewhere where the owner says so, from the folders he names', () => {
+    const host = '0.0.0.0'
+    expect(roots({ host, allowRuntimeLora: true })).toEqual([])
+    expect(roots({ host, loraRefreshInterval: 5, loraDir: 'voices' })).toEqual(['/work/voices'])
+    expect(roots({ host }, { VLLM_ALLOW_RUNTIME_LORA_UPDATING: 'True' })).toEqual([])
+    expect(roots({ host, allowRuntimeLora: true, loraRoot: ['/a', 'b'], loraDir: '/c' })).toEqual([
+      '/a',
+      '/work/b',
+      '/c',
+    ])
+    expect(roots({ loraRoot: ['/a'] })).toEqual(['/a'])
+    expect(roots({ loraDir: '/c' })).toEqual(['/c', at])
+  })
+
+  it('are off where the owner says so', () => {
+    expect(roots({ allowRuntimeLora: false })).toBeNull()
+    expect(roots({}, { VLLM_ALLOW_RUNTIME_LORA_UPDATING: '0' })).toBeNull()
+    expect(roots({ allowRuntimeLora: false, loraRefreshInterval: 5, loraDir: '/c' })).toBeNull()
+    expect(roots({ allowRuntimeLora: true }, { VLLM_ALLOW_RUNTIME_LORA_UPDATING: '0' })).toEqual([at])
+  })
+
+  it('have a flag and its opposite', async () => {
+    expect((await flagsOf('--allow-runtime-lora')).allowRuntimeLora).toBe(true)
+    expect((await flagsOf('--no-allow-runtime-lora')).allowRuntimeLora).toBe(false)
+    expect((await flagsOf()).allowRuntimeLora).toBeUndefined()
   })
 })
 
@@ -168,6 +239,13 @@ describe('the welcome', () => {
         curl http://127.0.0.1:8000/v1/chat/completions -H 'content-type: application/json' -d '{"model":"tutor","messages":[{"role":"user","content":"Hello! Who are you?"}],"max_tokens":64}'
       "
     `)
+  })
+
+  it('lists so many voices and no more', () => {
+    const adapters = Array.from({ length: 1000 }, (_, i) => `voice-${i}`)
+    const text = welcomeText({ ...welcome, adapters })
+    expect(text).toContain('voice-15 and 984 more')
+    expect(text.match(/curl /g)).toHaveLength(16)
   })
 
   it('has lines a shell takes as they are', async () => {

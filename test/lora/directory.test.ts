@@ -322,3 +322,34 @@ it('refuses by the loader what would never fit, with its reason', async () => {
   await expect(failing).rejects.toThrow(AdapterRefusedError)
   await expect(failing).rejects.toMatchObject({ code: 'adapter_too_large' })
 })
+
+describe('host memory', () => {
+  const open = (limits: { maxHostAdapters?: number; maxHostBytes?: number }) => {
+    const pool = { freeBytes: 1e9, maxSlots: 4, load: async () => 0, unload: () => {}, close: () => {} }
+    const registry = new AdapterRegistry(pool as never, [])
+    return { registry, loader: new AdapterLoader({ registry, spec: TINY, maxRank: 64, ...limits }) }
+  }
+
+  it('that is full refuses more, by number', async () => {
+    const { loader, registry } = open({ maxHostAdapters: 1 })
+    await loader.load('one', valid(2))
+    await loader.load('same', valid(2))
+    await expect(loader.load('two', valid(4))).rejects.toMatchObject({ code: 'adapter_memory_full', status: 409 })
+    await loader.unload('one')
+    await loader.unload('same')
+    await loader.load('two', valid(4))
+    expect(registry.list().map(({ name }) => name)).toEqual(['two'])
+  })
+
+  it('that is full refuses more, by bytes', async () => {
+    const { loader, registry } = open({})
+    await loader.load('one', valid(2))
+    const small = open({ maxHostBytes: registry.hostBytes * 2 })
+    await small.loader.load('one', valid(2))
+    await expect(small.loader.load('two', valid(4))).rejects.toThrow(
+      /^The adapter takes \d+ bytes, and the others take/,
+    )
+    await expect(small.loader.load('huge', valid(8))).rejects.toMatchObject({ code: 'adapter_too_large' })
+    expect(small.registry.numVersions).toBe(1)
+  })
+})

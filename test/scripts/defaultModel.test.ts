@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { defaultModel, withDefaultModel } from '../../scripts/lib/defaultModel.mjs'
 
 const ENV = { PATH: '/bin' }
-const model = () => ({ folder: '/m', adapters: { a: '/m/a', b: '/m/b' } })
+const model = () => ({ folder: '/m', adapters: { a: '/m/a', b: '/m/b' }, isStandIn: false })
 
 describe('defaultModel', () => {
   it('is a model folder with adapters', () => {
@@ -24,6 +24,11 @@ describe('withDefaultModel', () => {
     })
   })
 
+  it('says of a stand-in that it is one', () => {
+    const { env } = withDefaultModel(['serve'], ENV, () => ({ ...model(), isStandIn: true }))
+    expect(env.LORIKEET_STAND_IN).toBe('1')
+  })
+
   it('leaves the adapters to who asks for some, and other commands alone', () => {
     expect(withDefaultModel(['serve', '--lora-modules', 'a=b'], ENV, model).args).toEqual([
       'serve',
@@ -31,7 +36,9 @@ describe('withDefaultModel', () => {
       'a=b',
     ])
     expect(withDefaultModel(['doctor'], ENV, model).args).toEqual(['doctor'])
-    expect(withDefaultModel(['serve'], ENV, () => ({ folder: '/m', adapters: {} })).args).toEqual(['serve'])
+    expect(withDefaultModel(['serve'], ENV, () => ({ folder: '/m', adapters: {}, isStandIn: false })).args).toEqual([
+      'serve',
+    ])
   })
 
   it.each([
