@@ -1,5 +1,5 @@
 // lora_expand: y[row, o] += scale * sum over r of down[row, column + r] * B[adapter of row][o, r]
-// Work.   One invocation owns J times four outputs of the rows of one tile (rows of one adapter). A tile of several rows
+// Work.   One invocation owns TURNS times J times four outputs of the rows of one tile (rows of one adapter). A tile of several rows
 //         goes N rows at a time. x of the grid covers the outputs, each projection of the group from a workgroup of its
 //         own; y covers the tiles. The lanes of a team fetch a piece of down together and show it to each other.
 // Data.   down [splits, row_capacity, columns] f32 as lora_shrink leaves it; B in slab, see lora_table; y [rows, sum of
@@ -14,8 +14,11 @@
 //#include "lora_table"
 //#include "lora_slab"
 
-const J = 2u; // vectors of four outputs of an invocation
+const J = 2u; // vectors of four outputs of an invocation, in each of TURNS turns
+const TURNS = 1u;
 const N = 4u; // rows at a time
+
+const TURN4 = J * WORKGROUP; // vectors that a workgroup does in a turn
 
 struct Params {
   outs4: vec3<u32>, // width of each projection / 4, 0 where there is none
@@ -95,7 +98,7 @@ fn main(team: Team, @builtin(workgroup_id) group: vec3<u32>) {
 
   // Which projection this workgroup belongs to, and where that begins in x of the grid and in y.
   let outs4 = params.outs4;
-  let groups = (outs4 + J * WORKGROUP - 1u) / (J * WORKGROUP);
+  let groups = (outs4 + TURN4 * TURNS - 1u) / (TURN4 * TURNS);
   var projection = 0u;
   var group_first = 0u;
   var start4 = 0u;
@@ -103,7 +106,8 @@ fn main(team: Team, @builtin(workgroup_id) group: vec3<u32>) {
   if (group.x >= groups.x + groups.y) { projection = 2u; group_first = groups.x + groups.y; start4 = outs4.x + outs4.y; }
   let p = lora_projection(entry, projection);
   if (g.rank_sum == 0u || p.rank == 0u) { return; }
-  let first4 = (group.x - group_first) * J * WORKGROUP;
+  let first4 = (group.x - group_first) * TURN4 * TURNS;
+  let end4 = min(first4 + TURN4 * TURNS, outs4[projection]);
   let last4 = outs4[projection] - 1u;
 
   let stride4 = outs4.x + outs4.y + outs4.z;
@@ -112,19 +116,20 @@ fn main(team: Team, @builtin(workgroup_id) group: vec3<u32>) {
   for (var row = tile.row_start; row < row_end; row += N) {
     let rows = min(N, row_end - row);
     if (rows == 1u) {
-      let mine4 = first4 + team_invocation(team);
-      if (HAS_F16 && g.dtype == F16) { walk(F16, J, 1u, team, p, mine4, last4, row, row, &sums); }
-      if (HAS_BF16 && g.dtype == BF16) { walk(BF16, J, 1u, team, p, mine4, last4, row, row, &sums); }
-      if (HAS_F32 && g.dtype == F32) { walk(F32, J, 1u, team, p, mine4, last4, row, row, &sums); }
-      for (var j = 0u; j < J; j++) {
-        let mine = mine4 + j * WORKGROUP;
-        if (mine <= last4) {
-          let at = row * stride4 + start4 + mine;
-          y[at] = fma(vec4<f32>(p.scale), sums[j], y[at]);
+      for (var some4 = first4; some4 < end4; some4 += TURN4) {
+        let mine = some4 + team_invocation(team);
+        if (HAS_F16 && g.dtype == F16) { walk(F16, J, 1u, team, p, mine, last4, row, row, &sums); }
+        if (HAS_BF16 && g.dtype == BF16) { walk(BF16, J, 1u, team, p, mine, last4, row, row, &sums); }
+        if (HAS_F32 && g.dtype == F32) { walk(F32, J, 1u, team, p, mine, last4, row, row, &sums); }
+        for (var j = 0u; j < J; j++) {
+          if (mine + j * WORKGROUP <= last4) {
+            let at = row * stride4 + start4 + mine + j * WORKGROUP;
+            y[at] = fma(vec4<f32>(p.scale), sums[j], y[at]);
+          }
         }
       }
     } else {
-      for (var some4 = first4; some4 < first4 + J * WORKGROUP; some4 += WORKGROUP) {
+      for (var some4 = first4; some4 < end4; some4 += WORKGROUP) {
         let mine = some4 + team_invocation(team);
         if (HAS_F16 && g.dtype == F16) { walk(F16, 1u, N, team, p, mine, last4, row, row_end - 1u, &sums); }
         if (HAS_BF16 && g.dtype == BF16) { walk(BF16, 1u, N, team, p, mine, last4, row, row_end - 1u, &sums); }

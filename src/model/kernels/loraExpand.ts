@@ -26,6 +26,12 @@ const definition: KernelDefinition = {
 const VECTORS = 2
 const ROWS_AT_A_TIME = 4
 
+/**
+ * Turns of a workgroup. On a software device starting one costs as much as a turn at a small rank, and there are few
+ * cores to spread them over; a GPU wants them spread.
+ */
+const turns = (can: Capabilities) => (can.software ? 4 : 1)
+
 /** @param dtypes element types that the adapters of a step may have; each costs compile time */
 export function loraExpandKernel(can: Capabilities, dtypes: readonly FloatDtype[] = LORA_DTYPES): KernelChoice {
   const team = teamShape(can)
@@ -34,6 +40,7 @@ export function loraExpandKernel(can: Capabilities, dtypes: readonly FloatDtype[
     specialisation: {
       constants: {
         J: VECTORS,
+        TURNS: turns(can),
         N: ROWS_AT_A_TIME,
         TEAM_SLOTS: 4 * ROWS_AT_A_TIME,
         ...team.constants,
@@ -59,6 +66,6 @@ export function loraExpandParams(shape: LoraExpandShape): Uint32Array<ArrayBuffe
 
 /** @param tiles as the step's tables count them */
 export function loraExpandGrid(can: Capabilities, outs: readonly number[], tiles: number): Grid {
-  const outputs = teamShape(can).constants.WORKGROUP * VECTORS * 4
+  const outputs = teamShape(can).constants.WORKGROUP * VECTORS * 4 * turns(can)
   return [outs.reduce((sum, out) => sum + Math.ceil(out / outputs), 0), tiles]
 }

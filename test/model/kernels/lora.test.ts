@@ -152,7 +152,7 @@ describe('lora_shrink and lora_expand', () => {
   })
 
   itOnDevice('serve groups of one and two projections', async ({ bench }) => {
-    for (const outs of [[52], [176, 176]]) {
+    for (const outs of [[52], [352, 352]]) {
       const made = scene(64, outs, [0, 0, 1, null], (random) => [
         randomAdapter(random, 'F16', 64, outs, [8, 5]),
         randomAdapter(random, 'F16', 64, outs, [3, 16]),
