@@ -12,7 +12,8 @@
 //         of (mass drawn from / mass kept). Where both filters act, top-p needs the mass of the k likeliest. The pass
 //         measures three more places, between which that mass lies, and is repeated, with the places moved closer, only
 //         while the verdict depends on where.
-// Work.   One crew looks through one row of logits, pass after pass: greedy one, a draw two, filters usually three.
+// Work.   One crew looks through one row of logits, pass after pass: greedy one, a draw two, filters usually three. Every
+//         pass brings the end nearer, but no proof says how much: after MAX_PASSES it is the likeliest token.
 // Sums.   Counts are whole numbers below 2^24, exact in f32. Masses are f32, by lane and then by crew, in fixed order.
 // Data.   logits [rows, vocab]: the raw rows of the step, or the adjusted ones of this round, as params says. counts
 //         [slots, vocab]: tokens of sequences under penalties (see adjust.wgsl); a token drawn for one is added.
@@ -28,6 +29,7 @@
 const RECORD_WORDS = 44u;
 // Tokens a lane looks at together, which keeps as many loads on their way.
 const UNROLL = 4u;
+const MAX_PASSES = 512u;
 const LOWEST_FINITE = -0x1.fffffep+127f;
 // Keys of -inf, and of the first thing that is not a finite number above it.
 const KEY_LOWEST = 0u;
@@ -210,6 +212,7 @@ fn main(crew: Crew, @builtin(workgroup_id) group: vec3<u32>) {
 
   var phase = LIKELIEST;
   var token = params.vocab;
+  var likeliest_token = params.vocab;
   var failed = false;
   var largest = 0.0;
   var end = Place(0.0, 0u); //    the draw is among the tokens before it
@@ -219,7 +222,11 @@ fn main(crew: Crew, @builtin(workgroup_id) group: vec3<u32>) {
   var some = Level(0.0, 0.0, 0.0);
   var enough = Level(0.0, 0.0, 0.0);
   var levels = vec3<f32>(0.0);
-  loop {
+  for (var pass_index = 0u; ; pass_index++) {
+    if (pass_index == MAX_PASSES) {
+      token = likeliest_token;
+      break;
+    }
     var mine: Tally;
     if (phase == LIKELIEST) {
       mine = likeliest(crew, base);
@@ -232,6 +239,7 @@ fn main(crew: Crew, @builtin(workgroup_id) group: vec3<u32>) {
 
     if (phase == LIKELIEST) {
       token = all.id;
+      likeliest_token = token;
       failed = all.best == KEY_LOWEST || all.best >= KEY_INFINITE;
       if (failed || wanted.sharpness == 0.0) { break; }
       largest = logit_of(all.best);

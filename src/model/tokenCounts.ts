@@ -45,8 +45,11 @@ export class TokenCounts {
 
   /** The slot that counts the first `position` tokens of `history`, for the draw of the token at `position`. */
   slotFor(history: TokenHistory, position: number): number {
-    const held = this.#held.get(history) ?? { slot: this.#freeSlot(), numCounted: -1 }
-    if (held.numCounted !== position) this.#write(held.slot, history, position)
+    const known = this.#held.get(history)
+    const isCounted = known?.numCounted === position
+    invariant(isCounted || history.tokens.length >= position, `The tokens before ${position} are not all known`)
+    const held = known ?? { slot: this.#freeSlot(), numCounted: 0 }
+    if (!isCounted) this.#write(held.slot, history, position)
     held.numCounted = position + 1
     this.#held.set(history, held)
     return held.slot
@@ -68,7 +71,6 @@ export class TokenCounts {
   }
 
   #write(slot: number, { tokens, numPrompt }: TokenHistory, position: number): void {
-    invariant(tokens.length >= position, `Token ${position} is drawn, and only ${tokens.length} are known`)
     const row = this.#row
     for (let i = 0; i < position; i++) {
       const id = tokens[i]!
