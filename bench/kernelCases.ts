@@ -81,11 +81,11 @@ function kernelCase(
 
 /** A layer's four matrices after each other, with distinct memory. */
 function matmulCase(rows: number): KernelCase {
-  const rowsPerTeam = matmulRowsPerTeam(rows)
   const macs = rows * sum(GROUPS.map(({ in: inputs, outs }) => inputs * sum(outs)))
   return kernelCase(`matmul f16, a layer, ${rows} rows`, macs, ({ can }) =>
     GROUPS.map(({ in: inputs, outs }) => {
       const out = sum(outs)
+      const rowsPerTeam = matmulRowsPerTeam(can, rows)
       return [
         matmulKernel(can, 'F16', rowsPerTeam),
         {

@@ -144,9 +144,9 @@ export class ForwardPass {
   }
 
   #matmul(recorder: StepRecorder, { shards }: MatmulPlan, rows: number): void {
-    const rowsPerTeam = matmulRowsPerTeam(rows)
+    const rowsPerTeam = matmulRowsPerTeam(this.#gpu.can, rows)
     for (const { outputs, byRows } of shards) {
-      recorder.dispatch(byRows[rowsPerTeam], matmulGrid(this.#gpu.can, rowsPerTeam, outputs, rows))
+      recorder.dispatch(byRows.get(rowsPerTeam)!, matmulGrid(this.#gpu.can, rowsPerTeam, outputs, rows))
     }
   }
 }

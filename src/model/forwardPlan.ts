@@ -14,7 +14,7 @@ import { embedKernel, embedParams } from './kernels/embed.ts'
 import { loraExpandParams } from './kernels/loraExpand.ts'
 import { loraScaleBiasParams } from './kernels/loraScaleBias.ts'
 import { loraShrinkParams } from './kernels/loraShrink.ts'
-import { matmulKernel, matmulParams, ROWS_PER_TEAM, type RowsPerTeam } from './kernels/matmul.ts'
+import { matmulKernel, matmulParams, type RowsPerTeam, rowRegimes } from './kernels/matmul.ts'
 import { ropeKvKernel, ropeKvParams } from './kernels/ropeKv.ts'
 import { siluMulKernel, siluMulParams } from './kernels/siluMul.ts'
 import type { KvCache } from './kvCache.ts'
@@ -41,7 +41,7 @@ export interface ForwardParts {
 
 /** A matrix times rows: one dispatch per shard, in the variant for the step's number of rows. */
 export interface MatmulPlan {
-  readonly shards: readonly { readonly outputs: number; readonly byRows: Readonly<Record<RowsPerTeam, BoundKernel>> }[]
+  readonly shards: readonly { readonly outputs: number; readonly byRows: ReadonlyMap<RowsPerTeam, BoundKernel> }[]
 }
 
 /** A projection group: the base matmul, and what adapters add behind it. */
@@ -130,7 +130,7 @@ interface Kernels {
   readonly attention: Kernel
   readonly attentionMerge: Kernel
   readonly activation: Kernel
-  readonly matmul: ReadonlyMap<FloatDtype, Readonly<Record<RowsPerTeam, Kernel>>>
+  readonly matmul: ReadonlyMap<FloatDtype, ReadonlyMap<RowsPerTeam, Kernel>>
 }
 
 async function compile(gpu: Gpu, { spec, weights }: ForwardParts): Promise<Kernels> {
@@ -143,11 +143,8 @@ async function compile(gpu: Gpu, { spec, weights }: ForwardParts): Promise<Kerne
     ...weights.layers.flatMap(({ matrices }) => GROUPS.map((group) => matrices[group].dtype)),
   ])
   const matmul = [...dtypes].map(async (dtype) => {
-    const variants = await Promise.all(ROWS_PER_TEAM.map((rows) => get(matmulKernel(can, dtype, rows))))
-    return [
-      dtype,
-      Object.fromEntries(ROWS_PER_TEAM.map((rows, i) => [rows, variants[i]!])) as Record<RowsPerTeam, Kernel>,
-    ] as const
+    const variants = rowRegimes(can).map(async (rows) => [rows, await get(matmulKernel(can, dtype, rows))] as const)
+    return [dtype, new Map(await Promise.all(variants))] as const
   })
   const single = {
     embed: embedKernel(weights.embed.dtype),
@@ -308,15 +305,12 @@ class Binder {
     const { step } = this.#parts
     const shards = matrix.shards.map(({ buffer, rowStart, rows: outputs }) => {
       const shape = { in: matrix.cols, out: outputs, outStart: rowStart, outStride, rows }
-      const bound = variants[1].bind(
-        { params: this.#params.add(matmulParams(shape)), step, w: buffer, x, y },
-        `matmul ${label}`,
-      )
+      const bound = variants
+        .get(1)!
+        .bind({ params: this.#params.add(matmulParams(shape)), step, w: buffer, x, y }, `matmul ${label}`)
       // The variants have equal layouts, so one bind group serves them all.
-      const byRows = Object.fromEntries(
-        ROWS_PER_TEAM.map((count) => [count, { ...bound, pipeline: variants[count].pipeline }]),
-      )
-      return { outputs, byRows: byRows as Record<RowsPerTeam, BoundKernel> }
+      const byRows = new Map([...variants].map(([count, { pipeline }]) => [count, { ...bound, pipeline }]))
+      return { outputs, byRows }
     })
     return { shards }
   }

@@ -22,17 +22,24 @@ const definition: KernelDefinition = {
 /** Rows that a team takes together: how often a weight is used once it is read. */
 export type RowsPerTeam = 1 | 2 | 4 | 8
 
-export const ROWS_PER_TEAM: readonly RowsPerTeam[] = [1, 2, 4, 8]
+/**
+ * The row regimes that pay on a device. With eight rows a software device spills its sixteen vector registers: four are
+ * 1.4 times as fast there, though weights are read twice (`bench/kernels.ts`, matmul of 8 and 64 rows).
+ */
+export function rowRegimes(can: Capabilities): readonly RowsPerTeam[] {
+  return can.software ? [1, 2, 4] : [1, 2, 4, 8]
+}
 
 /**
  * Outputs of a team, by its rows: as many as pay on the software device. With one row a team has registers for more
  * outputs, and each activation it loads serves them all. The sums of an output do not depend on it.
  */
-const OUTPUTS_PER_TEAM: Readonly<Record<RowsPerTeam, number>> = { 1: 8, 2: 4, 4: 4, 8: 4 }
+const OUTPUTS_PER_TEAM: Readonly<Record<RowsPerTeam, number>> = { 1: 8, 2: 8, 4: 8, 8: 4 }
 
 /** The regime for a step of `rows` rows: the smallest that holds them all, else the largest. */
-export function matmulRowsPerTeam(rows: number): RowsPerTeam {
-  return ROWS_PER_TEAM.find((count) => count >= rows) ?? 8
+export function matmulRowsPerTeam(can: Capabilities, rows: number): RowsPerTeam {
+  const regimes = rowRegimes(can)
+  return regimes.find((count) => count >= rows) ?? regimes.at(-1)!
 }
 
 export function matmulKernel(can: Capabilities, dtype: FloatDtype, rowsPerTeam: RowsPerTeam): KernelChoice {

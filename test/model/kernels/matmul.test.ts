@@ -1,10 +1,11 @@
 import { describe, expect } from 'vitest'
+import type { Capabilities } from '../../../src/gpu/capabilities.ts'
 import {
   matmulGrid,
   matmulKernel,
   matmulParams,
   matmulRowsPerTeam,
-  ROWS_PER_TEAM,
+  rowRegimes,
 } from '../../../src/model/kernels/matmul.ts'
 import type { FloatDtype } from '../../../src/weights/dtype.ts'
 import { encode } from '../../support/encode.ts'
@@ -25,7 +26,8 @@ interface Case {
 }
 
 /** Computes into columns 3.. of rows wider by 5, and returns them, having checked that nothing else was written. */
-async function product(bench: KernelBench, { rows, inputs, out, dtype, rowsPerTeam = matmulRowsPerTeam(rows) }: Case) {
+async function product(bench: KernelBench, { rows, inputs, out, dtype, ...given }: Case) {
+  const rowsPerTeam = given.rowsPerTeam ?? matmulRowsPerTeam(bench.gpu.can, rows)
   const random = new Random(rows * 1000 + inputs + out)
   const x = random.floats(rows * inputs)
   const w = encode(random.floats(out * inputs, 0.5), dtype)
@@ -83,7 +85,8 @@ describe('matmul', () => {
   it('gives the same bits in every row regime', async ({ bench }) => {
     const example = { rows: 11, inputs: 300, out: 45, dtype: 'F16' } as const
     const regimes = []
-    for (const rowsPerTeam of ROWS_PER_TEAM) regimes.push((await product(bench, { ...example, rowsPerTeam })).actual)
+    for (const rowsPerTeam of rowRegimes({ ...bench.gpu.can, software: false }))
+      regimes.push((await product(bench, { ...example, rowsPerTeam })).actual)
     for (const regime of regimes) expect(regime).toEqual(regimes[0])
   })
 
@@ -107,7 +110,10 @@ describe('matmul', () => {
     expect([...actual.subarray(4)]).toEqual([UNTOUCHED, UNTOUCHED])
   })
 
-  it('takes the smallest regime that holds all rows', () => {
-    expect([1, 2, 3, 4, 5, 8, 9, 512].map(matmulRowsPerTeam)).toEqual([1, 2, 4, 4, 8, 8, 8, 8])
+  it('takes the smallest regime that holds all rows, and never one that spills', () => {
+    const taken = (software: boolean) =>
+      [1, 2, 3, 4, 5, 8, 9, 512].map((rows) => matmulRowsPerTeam({ software } as Capabilities, rows))
+    expect(taken(false)).toEqual([1, 2, 4, 4, 8, 8, 8, 8])
+    expect(taken(true)).toEqual([1, 2, 4, 4, 4, 4, 4, 4])
   })
 })
