@@ -86,9 +86,8 @@ async function open(
   terminal: Terminal,
   log: LogSink,
 ): Promise<Lorikeet> {
-  const model = flags.model ?? terminal.env.LORIKEET_DEFAULT_MODEL
-  if (model === undefined) throw new NoModelError()
-  if (flags.model === undefined && terminal.env.LORIKEET_STAND_IN === '1') {
+  const model = modelOf(flags, terminal)
+  if (isStandIn(flags, terminal)) {
     log('warn', `no --model: serving ${model}, a tiny stand-in with random weights. Its text is noise.`)
   }
   if (flags.loraRefreshInterval !== undefined && flags.loraDir === undefined) throw new NoLoraDirectoryError()
@@ -128,6 +127,18 @@ async function open(
   }
 }
 
+/** @throws NoModelError */
+function modelOf({ model }: ServeFlags, { env }: Terminal): string {
+  const found = model ?? env.LORIKEET_DEFAULT_MODEL
+  if (found === undefined) throw new NoModelError()
+  return found
+}
+
+/** In a checkout without the embedded model the start script puts a random one in its place, and says so. */
+function isStandIn({ model }: ServeFlags, { env }: Terminal): boolean {
+  return model === undefined && env.LORIKEET_STAND_IN === '1'
+}
+
 function loraDirectory(path: string, refreshSeconds: number | undefined): LoraDirectoryWish {
   return { path, ...(refreshSeconds === undefined ? {} : { refreshSeconds }) }
 }
@@ -159,9 +170,7 @@ async function welcome(
     device: can.adapter,
     isSoftware: can.software,
     modelName: bird.modelNames[0],
-    modelRoot:
-      flags.model ??
-      (terminal.env.LORIKEET_STAND_IN === '1' ? 'a tiny stand-in with random weights' : 'the embedded model'),
+    modelRoot: isStandIn(flags, terminal) ? 'a tiny stand-in with random weights' : modelOf(flags, terminal),
     maxModelLen: bird.runtime.engine.limits.maxModelLen,
     adapters: bird.adapters.list().map(({ name }) => name),
     url: server.url,

@@ -1,0 +1,100 @@
+/** `lorikeet serve` as a whole, in this process: what it says, what its flags do, and how it stops. */
+import { cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { ServeFlags } from '../../src/cli/program.ts'
+import { NoLoraDirectoryError, NoModelError, serve, type Terminal } from '../../src/cli/serve.ts'
+import { reference } from '../fixtures.ts'
+
+const SIZES = { kvCacheMemory: 2 ** 21, loraMemory: 2 ** 22, maxNumBatchedTokens: 64 }
+const FLAGS: ServeFlags = { host: '127.0.0.1', port: 0, logFormat: 'pretty', ...SIZES }
+
+let root = ''
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'lorikeet-serve-'))
+  mkdirSync(join(root, 'voices'))
+})
+afterEach(() => rmSync(root, { recursive: true }))
+
+/** A process that is not this one. */
+function fakeTerminal(env: Record<string, string> = {}) {
+  const said = { out: '', err: '' }
+  let stop = (): void => {}
+  const stream = (name: 'out' | 'err') =>
+    ({
+      isTTY: false,
+      write(text: string) {
+        said[name] += text
+        return true
+      },
+    }) as unknown as NodeJS.WriteStream
+  const terminal: Terminal = {
+    env,
+    stdout: stream('out'),
+    stderr: stream('err'),
+    pageFolders: [],
+    onStop(listener) {
+      stop = listener
+    },
+  }
+  return { terminal, said, stop: () => stop() }
+}
+
+async function until(test: () => boolean): Promise<void> {
+  while (!test()) await new Promise((resolve) => setImmediate(resolve))
+}
+
+describe('serve', () => {
+  it('serves a model with what lies in a folder, follows it, and lets requests bring more', async () => {
+    const voices = join(root, 'voices')
+    cpSync(reference('adapters/llama-tiny/r1'), join(voices, 'pirate'), { recursive: true })
+    const { terminal, said, stop } = fakeTerminal({ LORIKEET_DEFAULT_MODEL: reference('models/llama-tiny') })
+    const serving = serve({ ...FLAGS, loraDir: voices, loraRefreshInterval: 0.05 }, terminal)
+    serving.catch(() => undefined)
+    await Promise.race([serving, until(() => said.out.includes('Try it:'))])
+    const url = /http:\/\/127\.0\.0\.1:\d+/.exec(said.out)![0]
+    // One line to paste for the base, and one for each voice.
+    expect(said.out.match(/^ {2}curl .*"model":"(llama-tiny|pirate)"/gm)).toHaveLength(2)
+    expect(said.err).not.toContain('stand-in')
+    const models = async (): Promise<string[]> =>
+      ((await (await fetch(`${url}/v1/models`)).json()) as { data: { id: string }[] }).data.map(({ id }) => id)
+    expect(await models()).toEqual(['llama-tiny', 'pirate'])
+    cpSync(reference('adapters/llama-tiny/r5'), join(voices, 'tutor'), { recursive: true })
+    while (!(await models()).includes('tutor')) await new Promise((resolve) => setImmediate(resolve))
+    const load = (lora_path: string) =>
+      fetch(`${url}/v1/load_lora_adapter`, { method: 'POST', body: JSON.stringify({ lora_name: 'cook', lora_path }) })
+    // Below the working directory and the folder of adapters, nowhere else.
+    expect((await load('test/fixtures/reference/adapters/llama-tiny/qv-r8')).status).toBe(200)
+    expect((await load('/etc')).status).toBe(400)
+    expect(await models()).toEqual(['llama-tiny', 'pirate', 'tutor', 'cook'])
+    stop()
+    await serving
+    expect(said.err).toContain('stopped')
+  })
+
+  it('says of the stand-in that its text is noise', async () => {
+    const { terminal, said, stop } = fakeTerminal({
+      LORIKEET_DEFAULT_MODEL: reference('models/llama-tiny'),
+      LORIKEET_STAND_IN: '1',
+    })
+    const serving = serve({ ...FLAGS, host: '127.0.0.1', allowRuntimeLora: false }, terminal)
+    serving.catch(() => undefined)
+    await Promise.race([serving, until(() => said.out.includes('Try it:'))])
+    expect(said.err).toContain('a tiny stand-in with random weights. Its text is noise.')
+    expect(said.out).toContain('llama-tiny from a tiny stand-in with random weights')
+    stop()
+    await serving
+  })
+
+  it('needs a model, and a directory to look at', async () => {
+    await expect(serve(FLAGS, fakeTerminal().terminal)).rejects.toThrow(NoModelError)
+    const model = reference('models/llama-tiny')
+    await expect(serve({ ...FLAGS, model, loraRefreshInterval: 1 }, fakeTerminal().terminal)).rejects.toThrow(
+      NoLoraDirectoryError,
+    )
+    await expect(serve({ ...FLAGS, model, loraDir: join(root, 'none') }, fakeTerminal().terminal)).rejects.toThrow(
+      /none does not exist/,
+    )
+  })
+})
