@@ -3,7 +3,7 @@
 // Sums.   A tree in workgroup memory, in fixed order: the same bits on every run.
 // Limits. 40 * WORKGROUP bytes of workgroup memory; WORKGROUP is a power of two. crew_tally() needs uniform control flow,
 //         and what it returns is uniform. It has barriers: kernels call it in one place, inside a loop, since software
-//         devices take seconds to compile each.
+//         devices take a second to compile each. "step" must be included too.
 // Twin.   crew_subgroup.wgsl; src/model/kernels/crew.ts chooses.
 const WORKGROUP = 32u;
 
@@ -43,7 +43,9 @@ fn joined(one: Tally, other: Tally) -> Tally {
 /// Tallies of all lanes as one, the same in every lane.
 fn crew_tally(crew: Crew, mine: Tally) -> Tally {
   tallies[crew.lane] = mine;
-  for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
+  // The bound is one that compilers cannot see through: unrolled, the barriers would take software devices four times as
+  // long to compile.
+  for (var half = select(1u, WORKGROUP / 2u, num_logits() > 0u); half > 0u; half /= 2u) {
     workgroupBarrier();
     if (crew.lane < half) { tallies[crew.lane] = joined(tallies[crew.lane], tallies[crew.lane + half]); }
   }
