@@ -61,20 +61,23 @@ export class Adapters {
   /**
    * Reads an adapter, checks it against the base, and registers it; it goes to the GPU when first used. With `replace` a
    * name that is taken moves to the new bytes at once, while requests under way finish on the old. What is `pinned` goes to
-   * the GPU at once, and leaves it last.
+   * the GPU at once, and leaves it last. Refusals named in `accept` become notes.
    * @throws AdapterRefusedError naming the field, file or tensor; AdapterNameError.
    */
   async load(
     name: string,
     source: FolderSource | AdapterFiles,
-    options: { readonly replace?: boolean; readonly pinned?: boolean; readonly signal?: AbortSignal } = {},
+    options: Omit<LoadOptions, 'origin' | 'isUnchanged'> = {},
   ): Promise<AdapterRecord> {
     return await this.#load(name, this.#folder(name, source), options)
   }
 
   /** What loading it would be and cost; nothing is loaded. @throws what load throws about files */
-  async check(source: FolderSource | AdapterFiles, signal?: AbortSignal): Promise<AdapterReport> {
-    return await this.#loader.check(this.#folder('adapter', source), signal)
+  async check(
+    source: FolderSource | AdapterFiles,
+    options: Pick<LoadOptions, 'accept' | 'signal'> = {},
+  ): Promise<AdapterReport> {
+    return await this.#loader.check(this.#folder('adapter', source), options)
   }
 
   /**
@@ -121,9 +124,9 @@ export class Adapters {
       load: (name, path, options) =>
         this.#load(name, () => host.folderWithin(path, roots), { ...options, origin: 'request' }),
       unload: (name) => this.#loader.unload(name),
-      check: async (path, { name, replace, signal }) => {
+      check: async (path, { name, replace, ...options }) => {
         if (name !== null) this.#registry.checkName(name, { replace })
-        return await this.#loader.check(await host.folderWithin(path, roots), signal)
+        return await this.#loader.check(await host.folderWithin(path, roots), options)
       },
     }
   }

@@ -14,6 +14,7 @@ export type { FolderSource } from './hosts/host.ts'
 export type { AdapterRecord, AdapterStatus } from './lora/registry.ts'
 export type { AdapterReport } from './lora/report.ts'
 export {
+  type AdapterWish,
   type ChatOptions,
   Lorikeet,
   type OpenOptions,

@@ -13,6 +13,7 @@ import type { DeviceWish } from './gpu/capabilities.ts'
 import { Gpu } from './gpu/gpu.ts'
 import { currentHost, type FolderSource, folderOf } from './hosts/host.ts'
 import type { Host } from './hosts/port.ts'
+import type { AcceptableRefusal } from './lora/errors.ts'
 import { readGenerationDefaults } from './model/generationConfig.ts'
 import type { LoadProgress } from './model/weights.ts'
 import { readText } from './text/readText.ts'
@@ -35,11 +36,19 @@ export interface StartOptions extends HandlerOptions {
   readonly onProgress?: (progress: LoadProgress) => void
 }
 
+/** An adapter to load at the start. */
+export interface AdapterWish {
+  readonly name: string
+  readonly source: FolderSource
+  /** See Adapters.load. */
+  readonly accept?: readonly AcceptableRefusal[]
+}
+
 export interface OpenOptions extends StartOptions {
   /** A Hugging Face folder: a path, an address, picked files. */
   readonly model: FolderSource
   /** Adapters to load at once. */
-  readonly adapters?: readonly { readonly name: string; readonly source: FolderSource }[]
+  readonly adapters?: readonly AdapterWish[]
   /** Adapters that lie in a directory, one per sub-folder; those that are refused are logged and left out. */
   readonly loraDirectory?: LoraDirectoryWish
   /** A GPU opened elsewhere, which then belongs to lorikeet; or what of the host's own to leave unused. */
@@ -97,8 +106,8 @@ export class Lorikeet {
     const gpu = given ?? (await host!.openGpu(wish as DeviceWish))
     const bird = await Lorikeet.start(gpu, folder, options, host)
     try {
-      for (const { name, source } of adapters) {
-        await bird.adapters.load(name, source, options.signal ? { signal: options.signal } : {})
+      for (const { name, source, accept = [] } of adapters) {
+        await bird.adapters.load(name, source, { accept, ...(options.signal && { signal: options.signal }) })
       }
       if (loraDirectory) await bird.adapters.follow(loraDirectory)
       return bird

@@ -8,7 +8,7 @@ import type { AdapterReport } from '../lora/report.ts'
 import { InvalidUserInputError } from './errors.ts'
 import type { Exchange } from './exchange.ts'
 import { flag, type Nullish } from './generationFields.ts'
-import { refuseLoad, requireControl } from './runtimeLora.ts'
+import { accept, type LoadParams, refuseLoad, requireControl } from './runtimeLora.ts'
 import type { Service } from './service.ts'
 import type { Fields, ParamsSchema } from './validate.ts'
 
@@ -77,12 +77,14 @@ export interface CheckParams {
   readonly lora_name?: Nullish<string>
   readonly lora_path?: Nullish<string>
   readonly load_inplace?: Nullish<boolean>
+  readonly accept?: LoadParams['accept']
 }
 
 export const checkSchema: ParamsSchema<CheckParams> = object({
   lora_name: nullish(string()),
   lora_path: nullish(string()),
   load_inplace: flag,
+  accept,
 } satisfies Fields<CheckParams>)
 
 export interface CheckJson {
@@ -103,11 +105,16 @@ export interface CheckJson {
 /** @throws what loading it would throw, with the same status and text */
 export async function checkAdapter(exchange: Exchange, params: CheckParams): Promise<CheckJson> {
   const control = requireControl(exchange.service)
-  const { lora_path: path, lora_name, load_inplace } = params
+  const { lora_path: path, lora_name } = params
   if (!path) throw new InvalidUserInputError("'lora_path' must be provided.", 'lora_path')
   const name = lora_name || null
   try {
-    const report = await control.check(path, { name, replace: load_inplace ?? false, signal: exchange.signal })
+    const report = await control.check(path, {
+      name,
+      replace: params.load_inplace ?? false,
+      accept: params.accept ?? [],
+      signal: exchange.signal,
+    })
     return {
       object: 'lora_adapter.check',
       ok: true,

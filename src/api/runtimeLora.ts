@@ -3,9 +3,9 @@
  * `POST /load_lora_adapter` and `/unload_lora_adapter` as SGLang has them. Bodies, statuses and texts are theirs where
  * the case is theirs; what vLLM answers with a 500 because of what the client sent is a 400 here.
  */
-import { nullish, number, object, string } from 'valibot'
+import { array, nullish, number, object, picklist, string } from 'valibot'
 import { LorikeetError } from '../errors.ts'
-import { AdapterRefusedError } from '../lora/errors.ts'
+import { ACCEPTABLE_REFUSALS, type AcceptableRefusal, AdapterRefusedError } from '../lora/errors.ts'
 import { SourceError } from '../weights/source.ts'
 import {
   AdapterNotFoundError,
@@ -26,16 +26,23 @@ export interface LoadParams {
   readonly lora_path?: Nullish<string>
   /** A name that is taken moves to the new bytes; who runs on the old finishes on them. */
   readonly load_inplace?: Nullish<boolean>
+  /** Refusals, by their reasons, that the client knows better about. */
+  readonly accept?: Nullish<readonly AcceptableRefusal[]>
   /** SGLang: it goes to the GPU at once and leaves it last. */
   readonly pinned?: Nullish<boolean>
   /** vLLM: weights of mixtures of experts. */
   readonly is_3d_lora_weight?: Nullish<boolean>
 }
 
+export const accept: Fields<Pick<LoadParams, 'accept'>>['accept'] = nullish(
+  array(picklist(ACCEPTABLE_REFUSALS, `one of ${ACCEPTABLE_REFUSALS.join(', ')}`)),
+)
+
 export const loadSchema: ParamsSchema<LoadParams> = object({
   lora_name: nullish(string()),
   lora_path: nullish(string()),
   load_inplace: flag,
+  accept,
   pinned: flag,
   is_3d_lora_weight: flag,
 } satisfies Fields<LoadParams>)
@@ -144,6 +151,7 @@ async function load(exchange: Exchange, params: LoadParams): Promise<string> {
     const pinned = params.pinned ?? null
     const card = await control.load(name, path, {
       replace: params.load_inplace ?? false,
+      accept: params.accept ?? [],
       ...(pinned === null ? {} : { pinned }),
       signal,
     })

@@ -3,6 +3,7 @@
  * chat template, defaults and adapters. `Lorikeet.open` fills it with the real things, tests with scripted ones.
  */
 import type { AdapterLease, GenerationEngine } from '../engine/generation.ts'
+import type { AcceptableRefusal } from '../lora/errors.ts'
 import type { AdapterStatus, Leaving } from '../lora/registry.ts'
 import type { AdapterReport } from '../lora/report.ts'
 import type { GenerationDefaults } from '../model/generationConfig.ts'
@@ -44,6 +45,13 @@ export interface AdapterDirectory {
   lease(name: string): Promise<AdapterLease | null> | AdapterLease | null
 }
 
+export interface RuntimeLoad {
+  readonly replace: boolean
+  /** Refusals that the caller knows better about. */
+  readonly accept: readonly AcceptableRefusal[]
+  readonly signal: AbortSignal
+}
+
 /** Changes to the adapters while the server runs. Paths are those of the host, as the client wrote them. */
 export interface AdapterControl {
   /**
@@ -52,18 +60,11 @@ export interface AdapterControl {
    * @throws AdapterNameError, TooManyPinnedError, AdapterRefusedError, SourceError (`path_refused`, `file_not_found`, …), and the errors of
    *   the files' formats
    */
-  load(
-    name: string,
-    path: string,
-    options: { readonly replace: boolean; readonly pinned?: boolean; readonly signal: AbortSignal },
-  ): Promise<AdapterCard>
+  load(name: string, path: string, options: RuntimeLoad & { readonly pinned?: boolean }): Promise<AdapterCard>
   /** Takes the name away at once; null if there is none of that name. */
   unload(name: string): Promise<Leaving | null>
   /** What `load` would do, or what it would throw. Nothing changes. */
-  check(
-    path: string,
-    options: { readonly name: string | null; readonly replace: boolean; readonly signal: AbortSignal },
-  ): Promise<AdapterReport>
+  check(path: string, options: RuntimeLoad & { readonly name: string | null }): Promise<AdapterReport>
 }
 
 export interface AdapterCard {

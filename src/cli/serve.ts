@@ -99,7 +99,7 @@ async function open(
   try {
     return await Lorikeet.open({
       model,
-      adapters: (flags.loraModules ?? []).map(({ name, path }) => ({ name, source: path })),
+      adapters: (flags.loraModules ?? []).map(({ path, ...adapter }) => ({ ...adapter, source: path })),
       ...(flags.loraDir === undefined
         ? {}
         : { loraDirectory: loraDirectory(flags.loraDir, flags.loraRefreshInterval) }),

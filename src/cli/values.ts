@@ -1,11 +1,14 @@
 /** Readers for the values of flags: each takes what was typed and throws commander's error that names the flag. */
 import { InvalidArgumentError } from 'commander'
+import { ACCEPTABLE_REFUSALS, type AcceptableRefusal } from '../lora/errors.ts'
 
 /** An adapter as the command line names it. */
 export interface AdapterPath {
   readonly name: string
   /** A PEFT folder. */
   readonly path: string
+  /** Refusals that the user knows better about. */
+  readonly accept?: readonly AcceptableRefusal[]
 }
 
 /** A day: longer than that is a mistake, and timers have their limits. */
@@ -79,13 +82,22 @@ function readAdapterPair(text: string): AdapterPath {
 }
 
 function readAdapterJson(text: string): AdapterPath {
-  let value: { name?: unknown; path?: unknown }
+  let value: { name?: unknown; path?: unknown; accept?: unknown }
   try {
     value = JSON.parse(text)
   } catch {
     throw new InvalidArgumentError('This is not JSON. Give an adapter as {"name": "pirate", "path": "./pirate"}.')
   }
-  const { name, path } = value
-  if (typeof name === 'string' && name !== '' && typeof path === 'string' && path !== '') return { name, path }
-  throw new InvalidArgumentError('An adapter in JSON needs a "name" and a "path".')
+  const { name, path, accept = [] } = value
+  if (typeof name !== 'string' || name === '' || typeof path !== 'string' || path === '') {
+    throw new InvalidArgumentError('An adapter in JSON needs a "name" and a "path".')
+  }
+  if (!Array.isArray(accept) || !accept.every(isAcceptable)) {
+    throw new InvalidArgumentError(`"accept" of an adapter is a list; it may hold ${ACCEPTABLE_REFUSALS.join(', ')}.`)
+  }
+  return { name, path, ...(accept.length > 0 && { accept }) }
+}
+
+function isAcceptable(reason: unknown): reason is AcceptableRefusal {
+  return ACCEPTABLE_REFUSALS.some((known) => known === reason)
 }

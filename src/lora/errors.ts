@@ -39,6 +39,13 @@ export type AdapterRefusal =
   /** NaN or infinity in the weights. */
   | 'adapter_not_finite'
 
+/**
+ * Refusals that a caller can know better about, and then say so. What files alone decide (shapes, ranks, NaN) is not among
+ * them: nobody can know a broken file to be right.
+ */
+export const ACCEPTABLE_REFUSALS = ['adapter_changed_base'] as const
+export type AcceptableRefusal = (typeof ACCEPTABLE_REFUSALS)[number]
+
 /** The adapter cannot be computed exactly as PEFT computes it, so it is not computed at all. Status 400. */
 export class AdapterRefusedError extends LorikeetError {
   readonly code: AdapterRefusal

@@ -6,7 +6,7 @@
 import { LorikeetError } from '../errors.ts'
 import type { ModelSpec } from '../model/spec.ts'
 import type { Folder } from '../weights/folder.ts'
-import { AdapterRefusedError } from './errors.ts'
+import { type AcceptableRefusal, AdapterRefusedError } from './errors.ts'
 import type { NormalAdapter } from './normal.ts'
 import { type ReadAdapter, readAdapter } from './readAdapter.ts'
 import type { AdapterOrigin, AdapterRecord, AdapterRegistry, Leaving } from './registry.ts'
@@ -37,6 +37,8 @@ export interface LoadOptions {
   readonly replace?: boolean
   /** See AdapterRecord. */
   readonly pinned?: boolean
+  /** Refusals that the caller knows better about. */
+  readonly accept?: readonly AcceptableRefusal[]
   /** Default `program`. */
   readonly origin?: AdapterOrigin
   /** Asked when the files have been read: whether they are still what they were before. */
@@ -90,7 +92,7 @@ export class AdapterLoader {
     return this.#turns.run(name, async () => {
       this.#registry.checkName(name, options)
       const folder = typeof find === 'function' ? await find() : find
-      const { adapter, notes } = await this.#read(folder, options.signal)
+      const { adapter, notes } = await this.#read(folder, options)
       if (options.isUnchanged && !(await options.isUnchanged())) throw new AdapterChangedError(folder.name)
       this.#checkHostMemory(adapter)
       return { record: this.#registry.add(name, folder.name, adapter, options), notes }
@@ -98,8 +100,8 @@ export class AdapterLoader {
   }
 
   /** What loading this folder would be and cost; nothing is loaded. @throws what load throws about files */
-  async check(folder: Folder, signal?: AbortSignal): Promise<AdapterReport> {
-    return reportOn(await this.#read(folder, signal), this.#registry, this.#spec)
+  async check(folder: Folder, options: Pick<LoadOptions, 'accept' | 'signal'> = {}): Promise<AdapterReport> {
+    return reportOn(await this.#read(folder, options), this.#registry, this.#spec)
   }
 
   /** Takes a name away, behind the loads of it that were asked for before; null if it is not there then. */
@@ -121,9 +123,9 @@ export class AdapterLoader {
     }
   }
 
-  async #read(folder: Folder, signal?: AbortSignal): Promise<ReadAdapter> {
+  async #read(folder: Folder, { accept = [], signal }: LoadOptions): Promise<ReadAdapter> {
     // What is larger than all of host memory for adapters is refused before its tensors are read.
-    const limits = { maxRank: this.#maxRank, maxBytes: this.#maxHostBytes }
+    const limits = { maxRank: this.#maxRank, maxBytes: this.#maxHostBytes, accept }
     const options = { ...limits, ...(signal && { signal }) }
     const read = await this.#gate.pass(() => readAdapter(folder, this.#spec, options), signal)
     const bytes = gpuBytesOf(read.adapter, this.#spec)

@@ -8,7 +8,7 @@ import { FLOAT_BYTES, type FloatDtype } from '../weights/dtype.ts'
 import type { TensorInfo } from '../weights/safetensors.ts'
 import { readTensor } from '../weights/tensorData.ts'
 import { digestModules } from './digest.ts'
-import { AdapterRefusedError, shown, tensorRefusal } from './errors.ts'
+import { type AcceptableRefusal, AdapterRefusedError, shown, tensorRefusal } from './errors.ts'
 import { firstNonFinite } from './finite.ts'
 import type { ProjectionModule } from './modules.ts'
 import type { LoraModule, LoraTensor, LoraVector, NormalAdapter } from './normal.ts'
@@ -18,6 +18,8 @@ export interface ReadAdapterOptions {
   readonly maxRank?: number
   /** Adapters whose tensors take more bytes are refused. Default: any. */
   readonly maxBytes?: number
+  /** Refusals that the caller knows better about: they become notes. */
+  readonly accept?: readonly AcceptableRefusal[]
   readonly signal?: AbortSignal
 }
 

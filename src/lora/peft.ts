@@ -46,7 +46,7 @@ export async function readPeftAdapter(
   options: ReadAdapterOptions = {},
 ): Promise<PeftAdapter> {
   const { signal } = options
-  const config = await readConfig(folder, signal)
+  const config = await readConfig(folder, options)
   const [source, readTensors] = await openWeights(folder, signal)
   try {
     const tensors = await readTensors(source, signal)
@@ -60,11 +60,11 @@ export async function readPeftAdapter(
   }
 }
 
-async function readConfig(folder: Folder, signal?: AbortSignal): Promise<PeftConfig> {
+async function readConfig(folder: Folder, { accept, signal }: ReadAdapterOptions): Promise<PeftConfig> {
   try {
     const options = { maxBytes: MAX_CONFIG_BYTES, ...(signal && { signal }) }
     const values = await readJsonIfPresent(folder, CONFIG_FILE, options)
-    if (values) return parsePeftConfig(values)
+    if (values) return parsePeftConfig(values, accept)
   } catch (cause) {
     if (!(cause instanceof ConfigError)) throw cause
     throw new AdapterRefusedError('adapter_config_invalid', cause.param, cause.message, { cause })

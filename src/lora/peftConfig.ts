@@ -4,7 +4,7 @@
  */
 import { ConfigError, ConfigFields } from '../weights/config.ts'
 import type { JsonObject, JsonValue } from '../weights/json.ts'
-import { AdapterRefusedError, shown } from './errors.ts'
+import { type AcceptableRefusal, AdapterRefusedError, shown } from './errors.ts'
 import { fullPathTest, type ModuleTest, nameTest, pathEndTest } from './modulePattern.ts'
 import { noteIgnoredFields, refuseUnsupportedFields } from './peftFields.ts'
 import type { MatchBudget } from './pythonRegex.ts'
@@ -62,16 +62,16 @@ const DEFAULT_TARGETS: readonly string[] = ['q_proj', 'v_proj']
 const OTHER_TASKS: readonly string[] = ['SEQ_CLS', 'SEQ_2_SEQ_LM', 'TOKEN_CLS', 'QUESTION_ANS']
 
 /** @throws AdapterRefusedError; `param` is the field */
-export function parsePeftConfig(values: JsonObject): PeftConfig {
+export function parsePeftConfig(values: JsonObject, accept: readonly AcceptableRefusal[] = []): PeftConfig {
   try {
-    return parse(new ConfigFields(values, CONFIG_FILE))
+    return parse(new ConfigFields(values, CONFIG_FILE), accept)
   } catch (cause) {
     if (!(cause instanceof ConfigError)) throw cause
     throw new AdapterRefusedError('adapter_config_invalid', cause.param, cause.message, { cause })
   }
 }
 
-function parse(fields: ConfigFields): PeftConfig {
+function parse(fields: ConfigFields, accept: readonly AcceptableRefusal[]): PeftConfig {
   checkPeftType(fields)
   const notes: string[] = []
   checkTaskType(fields, notes)
@@ -89,7 +89,7 @@ function parse(fields: ConfigFields): PeftConfig {
     bias: readBias(fields),
     useDora: fields.boolean('use_dora', false),
     loraBias: readLoraBias(fields),
-    absentModulesDoNothing: readInit(fields),
+    absentModulesDoNothing: readInit(fields, accept, notes),
     baseModel: fields.string('base_model_name_or_path', null),
     notes: [...notes, ...noteIgnoredFields(fields)],
   }
@@ -253,7 +253,7 @@ function readLoraBias(fields: ConfigFields): boolean {
  * saved tensors only mean something beside that base, which is not the one being served.
  * Answers whether a module that was initialised and never trained does nothing.
  */
-function readInit(fields: ConfigFields): boolean {
+function readInit(fields: ConfigFields, accept: readonly AcceptableRefusal[], notes: string[]): boolean {
   const value = fields.raw('init_lora_weights')
   if (value === undefined) return true
   if (value === null || typeof value === 'boolean') return value === true
@@ -263,7 +263,13 @@ function readInit(fields: ConfigFields): boolean {
   if (name === 'gaussian' || name === 'mica' || value === 'eva') return true
   if (value === 'orthogonal') return false
   if (/^(pissa|corda|olora$|loftq$|lora_ga$)/.test(name)) {
-    const message = `${CONFIG_FILE}: init_lora_weights ${shown(value)} changed the base when the adapter was made, so on this base it would be wrong. Convert it with PEFT (save_pretrained with path_initial_model_for_weight_conversion) and load the converted adapter.`
+    if (accept.includes('adapter_changed_base')) {
+      notes.push(
+        `init_lora_weights ${shown(value)}: taken as it is, since the base is said to be the one it was changed to.`,
+      )
+      return false
+    }
+    const message = `${CONFIG_FILE}: init_lora_weights ${shown(value)} changed the base when the adapter was made, so on this base it would be wrong. Convert it with PEFT (save_pretrained with path_initial_model_for_weight_conversion) and load the converted adapter, or accept adapter_changed_base where the base that is served is the changed one.`
     throw new AdapterRefusedError('adapter_changed_base', 'init_lora_weights', message)
   }
   throw fields.error('init_lora_weights', `is none that PEFT knows: ${shown(value)}`)

@@ -164,6 +164,26 @@ describe('loading as vLLM has it', () => {
     expect((await house.post(LOAD, { lora_name: 'bad', lora_path })).status).toBe(200)
   })
 
+  it('loads for a changed base where the client says that it is the one being served, and says so in the log', async () => {
+    const lora_path = house.put('pissa', 'refused/pissa')
+    const refused = await errorOf(await house.post(LOAD, { lora_name: 'pissa', lora_path }))
+    expect(refused).toMatchObject({ status: 400, param: 'init_lora_weights', reason: 'adapter_changed_base' })
+    const body = { lora_name: 'pissa', lora_path, accept: [refused.reason] }
+    const report = await (await house.post('/v1/lora_adapters/check', body)).json()
+    expect(report.notes).toEqual([expect.stringContaining('taken as it is, since the base is said to be')])
+    expect((await house.post(LOAD, body)).status).toBe(200)
+    // What a file alone decides, nobody can know better.
+    const broken = { lora_name: 'nan', lora_path: house.put('nan', 'refused/nan') }
+    expect(await errorOf(await house.post(LOAD, { ...broken, accept: ['adapter_not_finite'] }))).toMatchObject({
+      status: 400,
+      param: 'accept[0]',
+      message: '`accept[0]` must be one of adapter_changed_base, got "adapter_not_finite".',
+    })
+    expect((await errorOf(await house.post(LOAD, { ...broken, accept: body.accept }))).reason).toBe(
+      'adapter_not_finite',
+    )
+  })
+
   it('reads nothing outside of the roots, whatever the path looks like', async () => {
     const inside = house.put('pirate', 'llama-tiny/r1')
     const outside = join(house.folder('.'), '../outside')

@@ -135,6 +135,7 @@ describe('flags', () => {
     [['serve', '--lora-modules', 'pirate'], 'Give an adapter as name=path'],
     [['serve', '--lora-modules', 'a=b', 'a=c'], 'Two adapters are called "a".'],
     [['serve', '--lora-modules', '{"name": 5}'], 'An adapter in JSON needs a "name" and a "path".'],
+    [['serve', '--lora-modules', '{"name": "a", "path": "b", "accept": ["nan"]}'], '"accept" of an adapter is a list'],
     [['serve', '--lora-modules', '{name'], 'This is not JSON.'],
     [['serve', 'model'], 'too many arguments'],
     [['sevre'], 'Did you mean serve?'],
