@@ -15,18 +15,18 @@ import type { LogitsRow, SampleWanted, SamplingParams } from './batch.ts'
 /** Whether anything stands between the logits of a row and its draw. */
 export function isAdjusted(want: LogitsRow['want']): boolean {
   if ('score' in want) return false
-  const { sample, banned, allowed } = want
+  const { sample, banned, allowed = sample.allowed } = want
   return banned.length > 0 || allowed !== undefined || (sample.logitBias?.length ?? 0) > 0 || hasPenalties(sample)
 }
 
 /** `counts` gets the sequence's tokens where it does not have them already: one write. */
 export function adjustmentOf(want: SampleWanted, counts: TokenCounts): Adjustment {
-  const { sample, banned, allowed } = want
+  const { sample, banned } = want
   const { logitBias = [] } = sample
   invariant(banned.length <= MAX_BANNED && logitBias.length <= MAX_BIASES, 'Too many banned or biased ids')
   return {
     biases: mergeBiases(bansFrom(logitBias), banned),
-    allowed: allowed ?? null,
+    allowed: inBoth(want.allowed, sample.allowed),
     penalties: hasPenalties(sample) ? penaltiesOf(want, counts) : null,
   }
 }
@@ -44,6 +44,10 @@ function penaltiesOf({ sample, position, history }: SampleWanted, counts: TokenC
     frequency: frequencyPenalty,
     repetition: repetitionPenalty,
   }
+}
+
+function inBoth(one: Uint32Array | undefined, other: Uint32Array | undefined): Uint32Array | null {
+  return one && other ? one.map((word, i) => word & other[i]!) : (one ?? other ?? null)
 }
 
 function bansFrom(biases: readonly TokenBias[]): readonly TokenBias[] {

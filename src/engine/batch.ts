@@ -36,7 +36,7 @@ export interface SampleWanted {
   readonly position: number
   /** Ids that may not be drawn (end-of-sequence and stop ids before minTokens). At most 32. */
   readonly banned: readonly number[]
-  /** Ids that may be drawn at all: bit id % 32 of word id / 32. Default: every id. Read before submit() returns. */
+  /** Ids that this draw may take, of those that SamplingParams.allowed allows. Read before submit() returns. */
   readonly allowed?: Uint32Array
   /** The sequence whose tokens the penalties look at: the same object for each of its draws. Needed with any penalty. */
   readonly history?: TokenHistory
@@ -63,6 +63,8 @@ export interface SamplingParams {
   readonly frequencyPenalty?: number
   /** Above 0: divides positive logits and multiplies others, of tokens in the prompt or generated. Default 1. */
   readonly repetitionPenalty?: number
+  /** Ids that may be drawn at all: bit id % 32 of word id / 32, one word for every 32 ids begun. Default: every id. */
+  readonly allowed?: Uint32Array
   /** Added to logits; -100 and less ban the id. At most 300, ids ascending, each once. Default none. */
   readonly logitBias?: readonly TokenBias[]
 }

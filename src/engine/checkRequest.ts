@@ -2,14 +2,14 @@
  * The last look at a request before it can reach a device: whoever sent it, ids index the embedding and sizes index
  * buffers. The API has checked its own fields before, in its own words.
  */
+import { MAX_BANNED } from '../model/adjustment.ts'
 import type { RunnerLimits } from './batch.ts'
+import { checkSampling } from './checkSampling.ts'
 import { ContextLengthError, InvalidGenerationError } from './errors.ts'
 import type { GenerationRequest } from './generation.ts'
 
 /** Most of the likeliest tokens that can be reported. */
 export const MAX_TOP_LOGPROBS = 20
-/** Most ids that can be banned from being drawn. */
-const MAX_BANNED = 32
 
 /** Throws ContextLengthError, or InvalidGenerationError with the field's name as `param`. */
 export function checkRequest(request: GenerationRequest, limits: RunnerLimits): void {
@@ -28,7 +28,6 @@ function checkValues(request: GenerationRequest, { vocabSize }: RunnerLimits): v
   }
   const isCount = (value: number, max = Number.MAX_SAFE_INTEGER): boolean =>
     Number.isInteger(value) && value >= 0 && value <= max
-  const isWithin = (value: number, min: number, max: number): boolean => value >= min && value <= max
 
   if (prompt.length === 0)
     throw new InvalidGenerationError('prompt', 'The prompt has no tokens; it needs at least one.')
@@ -39,13 +38,7 @@ function checkValues(request: GenerationRequest, { vocabSize }: RunnerLimits): v
   for (const [param, count] of Object.entries({ topLogprobs, promptLogprobs })) {
     if (count !== null && !isCount(count, MAX_TOP_LOGPROBS)) mayNotBe(param, count, `0 to ${MAX_TOP_LOGPROBS} or null`)
   }
-  if (!isWithin(sampling.temperature, 0, Number.MAX_VALUE)) {
-    mayNotBe('sampling.temperature', sampling.temperature, 'a finite number from 0')
-  }
-  if (!isCount(sampling.topK)) mayNotBe('sampling.topK', sampling.topK, 'a whole number from 0')
-  if (!isWithin(sampling.topP, 0, 1)) mayNotBe('sampling.topP', sampling.topP, 'a number from 0 to 1')
-  if (!isWithin(sampling.minP, 0, 1)) mayNotBe('sampling.minP', sampling.minP, 'a number from 0 to 1')
-  if (!isCount(sampling.seed, 2 ** 32 - 1)) mayNotBe('sampling.seed', sampling.seed, 'a 32-bit whole number')
+  checkSampling(sampling, vocabSize)
   const numStopIds = new Set(stopIds).size
   if (minTokens > 0 && numStopIds > MAX_BANNED) {
     mayNotBe('stopIds', `${numStopIds} ids`, `at most ${MAX_BANNED} ids where minTokens is set`)

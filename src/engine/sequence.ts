@@ -92,7 +92,7 @@ export class Sequence {
     for (let row = 0; row < count; row++) {
       const position = this.numComputed + row + 1 // of the token that these logits are about
       if (position === this.tokens.length && this.maxTokens > 0) {
-        rows.push({ row, want: { sample: sampling, position, banned: this.#banned() }, topLogprobs })
+        rows.push({ row, want: { sample: sampling, position, banned: this.#banned(), history: this }, topLogprobs })
       } else if (this.scoresPrompt && position < this.numPrompt && position >= this.promptScores.length) {
         rows.push({ row, want: { score: this.tokens[position]! }, topLogprobs: promptLogprobs })
       }

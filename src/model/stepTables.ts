@@ -147,7 +147,7 @@ export class StepTables {
     // As the passes over the vocabulary use them: log2(e) / temperature, and how far below the largest logit min-p reaches.
     const temperature = Math.min(entry.temperature, HOTTEST)
     this.#floats[at + 4] = temperature < GREEDY_BELOW ? 0 : Math.LOG2E / temperature
-    words[at + 5] = entry.topK
+    words[at + 5] = Math.min(entry.topK, 0xffffffff)
     this.#floats[at + 6] = entry.topP
     this.#floats[at + 7] = entry.minP > 0 ? -temperature * Math.log(entry.minP) : LARGEST_F32
     words[at + 8] = entry.seed

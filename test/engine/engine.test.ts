@@ -369,6 +369,9 @@ describe('closing', () => {
 })
 
 describe('a refusal', () => {
+  const bias = (...entries: readonly (readonly [number, number])[]): Partial<GenerationRequest> => ({
+    sampling: { ...GREEDY, logitBias: entries.map(([id, bias]) => ({ id, bias })) },
+  })
   const refused: Record<string, [Partial<GenerationRequest>, string]> = {
     'an empty prompt': [{ prompt: [] }, 'prompt'],
     'an id outside the vocabulary': [{ prompt: [1, 61] }, 'prompt'],
@@ -377,6 +380,19 @@ describe('a refusal', () => {
     'too many top logprobs': [{ topLogprobs: 21 }, 'topLogprobs'],
     'a temperature that is no number': [{ sampling: { ...GREEDY, temperature: Number.NaN } }, 'sampling.temperature'],
     'a top-p above one': [{ sampling: { ...GREEDY, topP: 1.1 } }, 'sampling.topP'],
+    'a temperature without end': [{ sampling: { ...GREEDY, temperature: Infinity } }, 'sampling.temperature'],
+    'a penalty that is no number': [{ sampling: { ...GREEDY, presencePenalty: NaN } }, 'sampling.presencePenalty'],
+    'a penalty without end': [{ sampling: { ...GREEDY, frequencyPenalty: -Infinity } }, 'sampling.frequencyPenalty'],
+    'a repetition penalty of zero': [{ sampling: { ...GREEDY, repetitionPenalty: 0 } }, 'sampling.repetitionPenalty'],
+    'a bias of an id outside the vocabulary': [bias([61, 1]), 'sampling.logitBias'],
+    'biases out of order': [bias([2, 1], [2, 1]), 'sampling.logitBias'],
+    'a bias that is no number': [bias([2, NaN]), 'sampling.logitBias'],
+    'a bias without end': [bias([2, Infinity]), 'sampling.logitBias'],
+    'more biases than a row takes': [
+      bias(...Array.from({ length: 301 }, (_, i) => [i, 1] as const)),
+      'sampling.logitBias',
+    ],
+    'a mask for another vocabulary': [{ sampling: { ...GREEDY, allowed: new Uint32Array(3) } }, 'sampling.allowed'],
     'a seed beyond 32 bits': [{ sampling: { ...GREEDY, seed: 2 ** 32 } }, 'sampling.seed'],
     'more banned ids than a row takes': [{ minTokens: 1, stopIds: Array.from({ length: 33 }, (_, i) => i) }, 'stopIds'],
   }
