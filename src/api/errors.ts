@@ -87,6 +87,18 @@ export class ModelNotFoundError extends LorikeetError {
   }
 }
 
+/** A page asks to change what is served, and nobody said that it may. */
+export class ForbiddenOriginError extends LorikeetError {
+  readonly code = 'forbidden_origin'
+  override readonly status = 403
+
+  constructor(origin: string) {
+    super(
+      `Pages of ${origin.slice(0, 200)} may not change the adapters here. Start the server with --cors-origin to let them.`,
+    )
+  }
+}
+
 export class RouteNotFoundError extends LorikeetError {
   readonly code = 'route_not_found'
   override readonly status = 404
@@ -166,6 +178,7 @@ export interface ErrorEnvelope {
 const TYPES: Readonly<Record<number, string>> = {
   400: 'BadRequestError',
   401: 'AuthenticationError',
+  403: 'PermissionDeniedError',
   404: 'NotFoundError',
   405: 'MethodNotAllowedError',
   409: 'ConflictError',

@@ -23,6 +23,7 @@ import {
 import type { Exchange } from './exchange.ts'
 import { adapterStatuses, checkAdapter, checkSchema } from './loraAdapters.ts'
 import { modelCard, modelCards } from './models.ts'
+import { assertTrustedOrigin } from './origins.ts'
 import {
   loadAsSglang,
   loadAsVllm,
@@ -138,6 +139,12 @@ export function createHandler(service: Service, options: HandlerOptions = {}): H
   })
   post('/tokenize', tokenizeSchema, (_, params) => Response.json(tokenize(service, params)))
   post('/detokenize', detokenizeSchema, (_, params) => Response.json(detokenize(service, params)))
+  for (const path of RUNTIME_LORA_PATHS) {
+    app.use(path, async (c, next) => {
+      assertTrustedOrigin(c.req.raw, corsOrigins)
+      await next()
+    })
+  }
   post('/v1/load_lora_adapter', loadSchema, loadAsVllm)
   post('/v1/unload_lora_adapter', unloadSchema, unloadAsVllm)
   post('/load_lora_adapter', sglangLoadSchema, loadAsSglang)
@@ -187,6 +194,15 @@ function warnOfDefaults({ defaults, log }: Service): void {
   if (repetitionPenalty === null || repetitionPenalty === 1) return
   log('warn', `generation_config.json: repetition_penalty ${repetitionPenalty} is not implemented and not applied`)
 }
+
+/** What changes the adapters, or reads files that a request names. */
+const RUNTIME_LORA_PATHS: readonly string[] = [
+  '/v1/load_lora_adapter',
+  '/v1/unload_lora_adapter',
+  '/load_lora_adapter',
+  '/unload_lora_adapter',
+  '/v1/lora_adapters/check',
+]
 
 /** Printable, of a length that fits a log line. */
 const REQUEST_ID = /^[\x21-\x7e]{1,128}$/

@@ -1,6 +1,7 @@
 /** vLLM's and SGLang's endpoints for adapters: their bodies, statuses and words, over real files. */
 import { mkdirSync, rmSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
+import fc from 'fast-check'
 import OpenAI from 'openai'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type AdapterHouse, adapterHouse } from './support/adapterHouse.ts'
@@ -222,11 +223,44 @@ describe('loading as vLLM has it', () => {
     const lora_path = locked.put('pirate', 'llama-tiny/r1')
     for (const path of [LOAD, UNLOAD, '/load_lora_adapter', '/unload_lora_adapter', '/v1/lora_adapters/check']) {
       expect((await locked.post(path, { lora_name: 'pirate', lora_path })).status).toBe(401)
-      const headers = { 'content-type': 'text/plain', origin: 'https://evil.example' }
+      const headers = { 'content-type': 'text/plain', origin: 'http://localhost:8000' }
       expect((await house.post(path, { lora_name: 'pirate', lora_path }, { headers })).status).toBe(400)
     }
     expect((await locked.get('/v1/lora_adapters')).status).toBe(401)
     await locked.close()
+  })
+})
+
+describe('a page', () => {
+  const from = async (house: AdapterHouse, origin: string): Promise<number> => {
+    const lora_path = house.folder('pirate')
+    const body = { lora_name: 'pirate', lora_path, load_inplace: true }
+    return (await house.post(LOAD, body, { headers: { origin } })).status
+  }
+
+  it('of this machine may change adapters, a stranger’s may not, whatever name led it here', async () => {
+    house.put('pirate', 'llama-tiny/r1')
+    for (const origin of [
+      'http://localhost:8000',
+      'http://127.0.0.1:8000',
+      'http://[::1]:8000',
+      'http://a.localhost',
+    ]) {
+      expect(await from(house, origin)).toBe(200)
+    }
+    for (const origin of ['https://evil.example', 'http://localhost.evil.example', 'http://127.0.0.1.evil', 'null']) {
+      expect(await from(house, origin)).toBe(403)
+    }
+    // Asking what there is stays a matter of CORS.
+    expect((await house.get('/v1/lora_adapters', { headers: { origin: 'https://evil.example' } })).status).toBe(200)
+  })
+
+  it('of an origin that the owner named may', async () => {
+    const open = await adapterHouse({ corsOrigins: ['https://voices.example'] })
+    open.put('pirate', 'llama-tiny/r1')
+    expect(await from(open, 'https://voices.example')).toBe(200)
+    expect(await from(open, 'https://evil.example')).toBe(403)
+    await open.close()
   })
 })
 
@@ -488,6 +522,45 @@ describe('a client that goes away', () => {
     gone.abort()
     const response = await house.post(LOAD, { lora_name: 'pirate', lora_path }, { signal: gone.signal })
     expect([response.status, ids()]).toEqual([499, []])
+  })
+})
+
+describe('whatever comes', () => {
+  it('is answered with a status of the client’s, and changes no name that it does not name', async () => {
+    house.put('pirate', 'llama-tiny/r1')
+    house.put('nan', 'refused/nan')
+    const field = fc.oneof(
+      fc.constantFrom(
+        'pirate',
+        'nan',
+        'tiny',
+        '',
+        '.',
+        '..',
+        '/',
+        'a:b',
+        '__proto__',
+        '\0',
+        '~',
+        house.folder('pirate'),
+      ),
+      fc.constantFrom(house.folder('nan'), house.folder('none'), `${house.folder('pirate')}/adapter_config.json`),
+      fc.string({ unit: 'binary', maxLength: 200 }),
+      fc.jsonValue({ maxDepth: 2 }),
+    )
+    const fields = ['lora_name', 'lora_path', 'load_inplace', 'pinned', 'accept', 'lora_int_id', 'is_3d_lora_weight']
+    const body = fc.dictionary(fc.constantFrom(...fields), field)
+    const path = fc.constantFrom(LOAD, UNLOAD, '/load_lora_adapter', '/unload_lora_adapter', '/v1/lora_adapters/check')
+    await fc.assert(
+      fc.asyncProperty(path, body, async (path, body) => {
+        const before = ids()
+        const response = await house.post(path, body)
+        expect([200, 400, 404, 409]).toContain(response.status)
+        const changed = [...ids(), ...before].filter((id) => ids().includes(id) !== before.includes(id))
+        expect(changed.every((id) => id === body.lora_name)).toBe(true)
+      }),
+      { seed: 5, numRuns: 400 },
+    )
   })
 })
 
