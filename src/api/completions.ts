@@ -5,19 +5,12 @@ import { type CompletionParams, type PromptInput, readPrompts } from './completi
 import { InvalidRequestError } from './errors.ts'
 import { type AnswerHead, answerHead, type Exchange, usageOf } from './exchange.ts'
 import { completionLogprobs, countCharacters, promptLogprobsJson, type TokenNames, tokenNames } from './logprobs.ts'
-import {
-  checkTextLength,
-  checkVocabulary,
-  type FitWishes,
-  fitPrompt,
-  MAX_GENERATIONS,
-  makePlan,
-  type Plan,
-} from './plan.ts'
+import { checkTextLength, type FitWishes, fitPrompt, MAX_GENERATIONS, makePlan, type Plan } from './plan.ts'
 import type { Completion, CompletionChoice, CompletionLogprobs } from './responses.ts'
 import { type Run, startRun } from './run.ts'
 import type { Service } from './service.ts'
 import type { PromptLogprobs, TokenRecord } from './textStream.ts'
+import { checkVocabulary } from './vocabulary.ts'
 
 /** OpenAI's default length of a completion. */
 const DEFAULT_MAX_TOKENS = 16

@@ -6,6 +6,7 @@ import {
   array,
   boolean,
   check,
+  custom,
   type GenericSchema,
   integer,
   lazy,
@@ -20,10 +21,13 @@ import {
   pipe,
   string,
 } from 'valibot'
-import type { Fields } from './validate.ts'
+import { type Fields, show } from './validate.ts'
 
 /** Most choices one prompt may ask for, as OpenAI's API has it. */
 export const MAX_N = 128
+
+/** Most entries of a logit_bias: what the sampler's tables hold for a row. */
+const MAX_LOGIT_BIASES = 300
 
 /** Most stop strings of a request. */
 export const MAX_STOP_STRINGS = 16
@@ -46,6 +50,13 @@ export interface GenerationParams {
   readonly top_p?: Nullish<number>
   readonly top_k?: Nullish<number>
   readonly min_p?: Nullish<number>
+  readonly presence_penalty?: Nullish<number>
+  readonly frequency_penalty?: Nullish<number>
+  readonly repetition_penalty?: Nullish<number>
+  /** By token id; cut to -100 (never drawn) .. 100. */
+  readonly logit_bias?: Nullish<Readonly<Record<string, number>>>
+  /** vLLM: no other token is drawn, the end of sequence included. */
+  readonly allowed_token_ids?: Nullish<readonly number[]>
   readonly n?: Nullish<number>
   readonly seed?: Nullish<number>
   readonly stop?: Nullish<string | readonly string[]>
@@ -112,6 +123,30 @@ const stop = lazy((input) => {
   return typeof input === 'string' ? stopString : never('a string or an array of strings')
 }) as Schema<string | string[]>
 
+const logitBias = pipe(
+  custom<Readonly<Record<string, number>>>(
+    (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
+    'an object',
+  ),
+  check(
+    (biases) => misfit(biases) === null,
+    ({ input }) => misfit(input)!,
+  ),
+)
+
+/** What is wrong with a logit_bias, or null. */
+function misfit(biases: Readonly<Record<string, unknown>>): string | null {
+  const entries = Object.entries(biases)
+  if (entries.length > MAX_LOGIT_BIASES) {
+    return `logit_bias must hold at most ${MAX_LOGIT_BIASES} entries, got ${entries.length}.`
+  }
+  for (const [id, bias] of entries) {
+    if (!/^\d{1,9}$/.test(id)) return `The keys of logit_bias must be token ids, got ${show(id)}.`
+    if (typeof bias !== 'number') return `The bias of token ${id} in logit_bias must be a number, got ${show(bias)}.`
+  }
+  return null
+}
+
 export const generationFields: Fields<GenerationParams> = {
   model: nullish(string()),
   max_tokens: wholeNumber('max_tokens', 'at least 0', (value) => value >= 0),
@@ -120,6 +155,11 @@ export const generationFields: Fields<GenerationParams> = {
   // -1 is an older spelling of 0.
   top_k: wholeNumber('top_k', '0 (disable), or at least 1', (value) => value >= -1),
   min_p: realNumber('min_p', 'in [0, 1]', (value) => value >= 0 && value <= 1),
+  presence_penalty: realNumber('presence_penalty', 'in [-2, 2]', (value) => value >= -2 && value <= 2),
+  frequency_penalty: realNumber('frequency_penalty', 'in [-2, 2]', (value) => value >= -2 && value <= 2),
+  repetition_penalty: realNumber('repetition_penalty', 'greater than zero', (value) => value > 0),
+  logit_bias: nullish(logitBias),
+  allowed_token_ids: nullish(pipe(tokenIds, minLength(1, 'allowed_token_ids must not be empty.'))),
   n: wholeNumber('n', `at least 1 and at most ${MAX_N}`, (value) => value >= 1 && value <= MAX_N),
   seed: wholeNumber('seed', 'a 64-bit integer', (value) => value >= -(2 ** 63) && value <= 2 ** 63),
   stop: nullish(stop),

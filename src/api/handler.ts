@@ -58,7 +58,6 @@ type Call = Context<Env>
 /** Never rejects: whatever goes wrong is a response with OpenAI's error envelope. */
 export function createHandler(service: Service, options: HandlerOptions = {}): Handler {
   const app = new Hono<Env>()
-  warnOfDefaults(service)
   const { apiKeys = [], corsOrigins = [], maxBodyBytes = MAX_BODY_BYTES, strict = false } = options
 
   app.use(async (c, next) => {
@@ -186,13 +185,6 @@ function assertAskedFirst({ headers }: Request): void {
   if (headers.has('origin') && !/^application\/json\b/i.test(headers.get('content-type') ?? '')) {
     throw new ContentTypeError()
   }
-}
-
-/** The model's makers asked for something that requests will not get. Said once, because nothing is ignored in silence. */
-function warnOfDefaults({ defaults, log }: Service): void {
-  const { repetitionPenalty } = defaults
-  if (repetitionPenalty === null || repetitionPenalty === 1) return
-  log('warn', `generation_config.json: repetition_penalty ${repetitionPenalty} is not implemented and not applied`)
 }
 
 /** What changes the adapters, or reads files that a request names. */

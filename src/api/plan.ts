@@ -6,16 +6,15 @@ import type { SamplingParams } from '../engine/batch.ts'
 import { ContextLengthError, InvalidRequestError } from './errors.ts'
 import type { GenerationParams } from './generationFields.ts'
 import { type ResolvedModel, resolveModel } from './models.ts'
+import { samplingOf } from './sampling.ts'
 import type { Service } from './service.ts'
+import { checkVocabulary } from './vocabulary.ts'
 
 /** Generations one request may start: prompts times choices. */
 export const MAX_GENERATIONS = 1024
 
 /** Ids that may end a generation, the model's own included: the device keeps them in a small table. */
 export const MAX_STOP_IDS = 32
-
-/** Below this a temperature means greedy, as in vLLM. */
-const GREEDY_BELOW = 1e-5
 
 export interface Plan {
   readonly model: ResolvedModel
@@ -63,7 +62,7 @@ export function makePlan(service: Service, params: GenerationParams, wishes: Pla
   return {
     model,
     n: params.n ?? 1,
-    sampling: sampling(service, params),
+    sampling: samplingOf(service, params),
     seed: foldSeed(params.seed),
     minTokens,
     stopIds: stopIds(service, params),
@@ -72,19 +71,6 @@ export function makePlan(service: Service, params: GenerationParams, wishes: Pla
     skipSpecialTokens: params.skip_special_tokens ?? true,
     topLogprobs: wishes.topLogprobs,
     promptLogprobs: wishes.promptLogprobs,
-  }
-}
-
-function sampling(service: Service, params: GenerationParams): Omit<SamplingParams, 'seed'> {
-  const { defaults, engine } = service
-  const temperature = params.temperature ?? defaults.temperature ?? 1
-  if (temperature < GREEDY_BELOW) return { temperature: 0, topK: 0, topP: 1, minP: 0 }
-  const topK = params.top_k ?? defaults.topK ?? 0
-  return {
-    temperature,
-    topK: topK < 1 || topK >= engine.limits.vocabSize ? 0 : topK,
-    topP: params.top_p ?? defaults.topP ?? 1,
-    minP: params.min_p ?? defaults.minP ?? 0,
   }
 }
 
@@ -106,14 +92,6 @@ function checkLogprobs(service: Service, what: 'sample' | 'prompt', param: strin
     `Requested ${what} logprobs of ${wanted}, which is greater than max allowed: ${maxTopLogprobs}`,
     param,
   )
-}
-
-/** @throws InvalidRequestError for the first id the model does not have. */
-export function checkVocabulary(service: Service, ids: readonly number[], param: string): void {
-  const { vocabSize } = service.engine.limits
-  const bad = ids.find((id) => id >= vocabSize)
-  if (bad === undefined) return
-  throw new InvalidRequestError(`Token id ${bad} is out of vocabulary: the model has ids below ${vocabSize}.`, param)
 }
 
 /** 64 bits folded to the 32 the sampler takes; what fits 32 bits stays itself. */

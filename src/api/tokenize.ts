@@ -5,9 +5,9 @@ import { type ChatParams, chatPromptFields } from './chatParams.ts'
 import { InvalidRequestError } from './errors.ts'
 import { flag, type Nullish, tokenIds } from './generationFields.ts'
 import { resolveModel } from './models.ts'
-import { checkVocabulary } from './plan.ts'
 import type { Service } from './service.ts'
 import type { Fields, ParamsSchema } from './validate.ts'
+import { checkVocabulary } from './vocabulary.ts'
 
 /** Either a prompt or a conversation. */
 export interface TokenizeParams {

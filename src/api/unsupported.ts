@@ -20,15 +20,10 @@ const textModality: Harmless = (value) => Array.isArray(value) && value.every((i
 /** `null` is harmless for every one of them. */
 const FIELDS: ReadonlyMap<string, Harmless> = new Map<string, Harmless>([
   // Sampling.
-  ['frequency_penalty', only(0)],
-  ['presence_penalty', only(0)],
-  ['repetition_penalty', only(1)],
-  ['logit_bias', empty],
   ['best_of', only(1)],
   ['use_beam_search', only(false)],
   ['length_penalty', only(1)],
   ['bad_words', empty],
-  ['allowed_token_ids', nothing],
   ['logprob_token_ids', nothing],
   ['repetition_detection', nothing],
   ['thinking_token_budget', only(-1)],

@@ -1,7 +1,10 @@
 /** The last look at how a request wants its tokens drawn: the sampler's tables hold these numbers and no others. */
-import { BANNING_BIAS, MAX_BIASES, maskWords } from '../model/adjustment.ts'
+import { MAX_BIASES, maskWords } from '../model/adjustment.ts'
 import type { SamplingParams } from './batch.ts'
 import { InvalidGenerationError } from './errors.ts'
+
+/** What logits can be changed by and stay finite in f32. */
+const LARGEST = 1e20
 
 /** Throws InvalidGenerationError with the field's name as `param`. */
 export function checkSampling(sampling: SamplingParams, vocabSize: number): void {
@@ -15,10 +18,11 @@ export function checkSampling(sampling: SamplingParams, vocabSize: number): void
   check('topP', topP, topP >= 0 && topP <= 1, 'a number from 0 to 1')
   check('minP', minP, minP >= 0 && minP <= 1, 'a number from 0 to 1')
   check('seed', seed, Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32, 'a 32-bit whole number')
-  check('presencePenalty', presencePenalty, Number.isFinite(presencePenalty), 'a finite number')
-  check('frequencyPenalty', frequencyPenalty, Number.isFinite(frequencyPenalty), 'a finite number')
-  const divides = repetitionPenalty > 0 && repetitionPenalty <= Number.MAX_VALUE
-  check('repetitionPenalty', repetitionPenalty, divides, 'a finite number above 0')
+  for (const [field, value] of Object.entries({ presencePenalty, frequencyPenalty })) {
+    check(field, value, Math.abs(value) <= LARGEST, `a number from ${-LARGEST} to ${LARGEST}`)
+  }
+  const divides = repetitionPenalty >= 1 / LARGEST && repetitionPenalty <= LARGEST
+  check('repetitionPenalty', repetitionPenalty, divides, `a number from ${1 / LARGEST} to ${LARGEST}`)
   checkBiases(sampling, vocabSize)
   checkMask(sampling, vocabSize)
 }
@@ -29,7 +33,7 @@ function checkBiases({ logitBias = [] }: SamplingParams, vocabSize: number): voi
   for (const { id, bias } of logitBias) {
     if (!Number.isInteger(id) || id >= vocabSize) refuse('logitBias', `is made of ids below ${vocabSize}, not ${id}`)
     if (id <= last) refuse('logitBias', `has its ids in ascending order, but ${id} follows ${last}`)
-    if (!Number.isFinite(bias) && !(bias < BANNING_BIAS)) refuse('logitBias', `has a number for id ${id}, not ${bias}`)
+    if (!(bias <= LARGEST)) refuse('logitBias', `has a number up to ${LARGEST} for id ${id}, not ${bias}`)
     last = id
   }
 }

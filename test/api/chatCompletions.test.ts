@@ -92,6 +92,45 @@ describe('a chat', () => {
     expect(adapter).toBeNull()
   })
 
+  it('gives the sampler penalties, biases and allowed ids, and leaves out neutral ones', async () => {
+    const house = fakeHouse({ defaults: { repetitionPenalty: 1.1 } })
+    const samplingOf = async (fields: object) => {
+      expect((await house.post(PATH, { messages, seed: 1, ...fields })).status).toBe(200)
+      return house.engine.lastRequest.sampling
+    }
+    const neutral = { temperature: 1, topK: 0, topP: 1, minP: 0, seed: 1 }
+    expect(await samplingOf({})).toEqual({ ...neutral, repetitionPenalty: 1.1 })
+    const nothing = { repetition_penalty: 1, presence_penalty: 0, frequency_penalty: -0, logit_bias: {} }
+    expect(await samplingOf(nothing)).toEqual(neutral)
+    expect(await samplingOf({ ...nothing, allowed_token_ids: null, logit_bias: null })).toEqual(neutral)
+    const everything = {
+      temperature: 0,
+      presence_penalty: 0.5,
+      frequency_penalty: -2,
+      repetition_penalty: 1.3,
+      logit_bias: { 300: 2.5, 7: -100, 20: 1000, '011': -1e9 },
+      allowed_token_ids: [0, 31, 32, 511, 31],
+    }
+    const mask = new Uint32Array(16)
+    mask[0] = 0x80000001
+    mask[1] = 1
+    mask[15] = 0x80000000
+    expect(await samplingOf(everything)).toEqual({
+      ...neutral,
+      temperature: 0,
+      presencePenalty: 0.5,
+      frequencyPenalty: -2,
+      repetitionPenalty: 1.3,
+      logitBias: [
+        { id: 7, bias: -100 },
+        { id: 11, bias: -100 },
+        { id: 20, bias: 100 },
+        { id: 300, bias: 2.5 },
+      ],
+      allowed: mask,
+    })
+  })
+
   it('fills what is missing from generation_config.json, then with neutral values', async () => {
     const plain = fakeHouse()
     await plain.post(PATH, { messages })
@@ -431,6 +470,66 @@ describe('bad chats', () => {
     ['top_k out of range', { messages, top_k: -2 }, 'top_k', 'top_k must be 0 (disable), or at least 1, got -2.'],
     ['top_k not whole', { messages, top_k: 1.5 }, 'top_k', 'top_k must be an integer, got 1.5.'],
     ['min_p out of range', { messages, min_p: 2 }, 'min_p', 'min_p must be in [0, 1], got 2.'],
+    [
+      'presence_penalty out of range',
+      { messages, presence_penalty: 2.5 },
+      'presence_penalty',
+      'presence_penalty must be in [-2, 2], got 2.5.',
+    ],
+    [
+      'frequency_penalty out of range',
+      { messages, frequency_penalty: -3 },
+      'frequency_penalty',
+      'frequency_penalty must be in [-2, 2], got -3.',
+    ],
+    [
+      'repetition_penalty out of range',
+      { messages, repetition_penalty: 0 },
+      'repetition_penalty',
+      'repetition_penalty must be greater than zero, got 0.',
+    ],
+    [
+      'logit_bias of a wrong type',
+      { messages, logit_bias: [1] },
+      'logit_bias',
+      '`logit_bias` must be an object, got an array.',
+    ],
+    [
+      'a bias of no token',
+      { messages, logit_bias: { the: 1 } },
+      'logit_bias',
+      'The keys of logit_bias must be token ids, got "the".',
+    ],
+    [
+      'a bias of a wrong type',
+      { messages, logit_bias: { 5: '1' } },
+      'logit_bias',
+      'The bias of token 5 in logit_bias must be a number, got "1".',
+    ],
+    [
+      'a bias out of vocabulary',
+      { messages, logit_bias: { 5: 1, 512: 1, 600: 0 } },
+      'logit_bias',
+      'token_id(s) [512, 600] in logit_bias contain out-of-vocab token ids. Vocabulary size: 512',
+    ],
+    [
+      'too many biases',
+      { messages, logit_bias: Object.fromEntries(Array.from({ length: 301 }, (_, id) => [id, 1])) },
+      'logit_bias',
+      'logit_bias must hold at most 300 entries, got 301.',
+    ],
+    [
+      'no allowed ids',
+      { messages, allowed_token_ids: [] },
+      'allowed_token_ids',
+      'allowed_token_ids must not be empty.',
+    ],
+    [
+      'an allowed id out of vocabulary',
+      { messages, allowed_token_ids: [3, 512] },
+      'allowed_token_ids',
+      'Token id 512 is out of vocabulary: the model has ids below 512.',
+    ],
     ['n out of range', { messages, n: 0 }, 'n', 'n must be at least 1 and at most 128, got 0.'],
     ['max_tokens 0', { messages, max_tokens: 0 }, 'max_tokens', 'max_tokens must be at least 1, got 0.'],
     [
@@ -497,10 +596,7 @@ describe('bad chats', () => {
   })
 
   it.each<[string, unknown, unknown]>([
-    ['frequency_penalty', 0.5, 0],
-    ['presence_penalty', -0.5, 0],
-    ['repetition_penalty', 1.1, 1],
-    ['logit_bias', { 5: 1 }, {}],
+    ['bad_words', ['ugh'], []],
     ['response_format', { type: 'json_object' }, { type: 'text' }],
     ['tools', [{ type: 'function' }], []],
     ['tool_choice', 'required', 'none'],

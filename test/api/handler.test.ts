@@ -289,14 +289,6 @@ describe('every answer', () => {
   })
 })
 
-describe('a default of the model that is not implemented', () => {
-  it('is said once, at the start', () => {
-    expect(fakeHouse({ defaults: { repetitionPenalty: 1 } }).log).toEqual([])
-    const { log } = fakeHouse({ defaults: { repetitionPenalty: 1.1 } })
-    expect(log).toMatchObject([{ level: 'warn', message: expect.stringContaining('repetition_penalty 1.1') }])
-  })
-})
-
 describe('health', () => {
   it('follows the engine', async () => {
     const house = fakeHouse()
