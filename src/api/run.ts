@@ -35,6 +35,8 @@ export async function startRun(
   const abort = () => {
     for (const generation of generations) generation.abort()
   }
+  // One listener, however many choices there are.
+  signal.addEventListener('abort', abort, { once: true })
   try {
     for (const prompt of prompts) {
       for (let choice = 0; choice < plan.n; choice++) {
@@ -42,10 +44,10 @@ export async function startRun(
       }
     }
   } catch (error) {
+    signal.removeEventListener('abort', abort)
     abort()
     throw error
   }
-  signal.addEventListener('abort', abort, { once: true })
   return { events, abort }
 
   async function start(prompt: Prompt, choice: number): Promise<Generation> {
@@ -62,7 +64,7 @@ export async function startRun(
         stopIds: plan.stopIds,
         topLogprobs: plan.topLogprobs,
         promptLogprobs: plan.promptLogprobs,
-        signal,
+        signal: null,
       })
     } catch (error) {
       // A generation that never began cannot give its lease back.

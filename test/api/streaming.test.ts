@@ -1,5 +1,5 @@
 /** Streams under strain: readers that leave, readers that do not read, many at once. */
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import type { ChatCompletionChunk } from '../../src/api/responses.ts'
 import { errorOf, eventsOf, fakeHouse } from './support/fakeService.ts'
 
@@ -65,6 +65,24 @@ describe('a reader that leaves', () => {
       await settle()
       expect(house.engine.running).toEqual([])
     }
+  })
+
+  it('is listened for once, however many choices there are', async () => {
+    const house = fakeHouse()
+    house.engine.script = endless
+    house.engine.gate = () => new Promise(() => {})
+    const gone = new AbortController()
+    const listen = vi.spyOn(EventTarget.prototype, 'addEventListener')
+    const pending = house.post(PATH, { messages, n: 64 }, { signal: gone.signal })
+    await settle()
+    expect(house.engine.running).toHaveLength(64)
+    // Node warns of a leak at eleven.
+    expect(listen.mock.calls.filter(([type]) => type === 'abort').length).toBeLessThan(11)
+    listen.mockRestore()
+    gone.abort()
+    expect((await pending).status).toBe(499)
+    await settle()
+    expect(house.engine.running).toEqual([])
   })
 
   it('before anything began starts nothing', async () => {
