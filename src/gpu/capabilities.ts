@@ -1,4 +1,6 @@
 /** What a device can do, as plain values: the only thing kernels are chosen by. */
+import type { Faults } from './faults.ts'
+
 export interface Capabilities {
   /** Vendor, architecture and description, as the driver says them. */
   readonly adapter: string
@@ -24,6 +26,8 @@ export interface DeviceWish {
   readonly timestamps?: boolean
   /** true: ask for no limits beyond WebGPU's defaults, as some phones offer no more. */
   readonly defaultLimits?: boolean
+  /** Accidents that tests and measurements inject. */
+  readonly faults?: Faults
 }
 
 const WANTED_LIMITS = [

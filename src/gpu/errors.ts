@@ -44,3 +44,15 @@ export class GpuLostError extends LorikeetError {
   readonly code = 'gpu_lost'
   override readonly status = 503
 }
+
+/** The device is there, but a result could not be read from it; `cause` says what it reported. */
+export class GpuReadbackError extends LorikeetError {
+  readonly code = 'gpu_readback'
+  override readonly status = 503
+
+  constructor(cause: unknown) {
+    super(`A result could not be read from the GPU: ${cause instanceof Error ? cause.message : String(cause)}`, {
+      cause,
+    })
+  }
+}

@@ -2,20 +2,23 @@
  * The device as the rest of lorikeet sees it: buffers that are on the books, uploads in bounded slices, kernels,
  * recorders, readbacks. Opened by `open.node.ts` (or another host's file) and closed exactly once.
  */
-import { InvariantError, invariant } from '../errors.ts'
+import { InvariantError, invariant, type LorikeetError } from '../errors.ts'
 import { type Capabilities, capabilitiesOf, type DeviceWish, deviceDescriptor } from './capabilities.ts'
 import { Counters } from './counters.ts'
-import { GpuLimitError, GpuLostError, GpuOutOfMemoryError } from './errors.ts'
+import { GpuLimitError, GpuLostError, GpuOutOfMemoryError, GpuReadbackError } from './errors.ts'
+import type { Faults } from './faults.ts'
 import type { GpuHost } from './host.ts'
 import type { Kernel, KernelDefinition, Specialisation } from './kernel.ts'
 import { KernelCache } from './kernelCache.ts'
 import { BufferLedger, type BufferSpec, type Tracked } from './ledger.ts'
-import { Profiler } from './profiler.ts'
+import { type ProfileMode, Profiler } from './profiler.ts'
 import { ReadbackRing } from './readbackRing.ts'
 import { StepRecorder } from './recorder.ts'
 
 /** Dawn copies what writeBuffer is given into staging memory at once; slices bound that copy. */
 const UPLOAD_SLICE_BYTES = 16 * 1024 * 1024
+/** Longest time between a rejection by a lost device and its report. */
+const LOSS_REPORT_MS = 50
 
 export class Gpu {
   readonly can: Capabilities
@@ -24,13 +27,16 @@ export class Gpu {
   readonly device: GPUDevice
   readonly #host: GpuHost
   readonly #kernels: KernelCache
+  readonly #faults: Faults | null
   #profiler: Profiler | null = null
   #lost: GpuLostError | null = null
   #fault: InvariantError | null = null
   #stagedBytes = 0
 
-  private constructor(host: GpuHost, adapter: GPUAdapter, device: GPUDevice) {
+  private constructor(host: GpuHost, adapter: GPUAdapter, device: GPUDevice, faults: Faults | null) {
     this.#host = host
+    this.#faults = faults
+    faults?.attach(device)
     this.device = device
     this.can = capabilitiesOf(adapter, device)
     this.#kernels = new KernelCache(device, this.can, this.counters)
@@ -47,7 +53,7 @@ export class Gpu {
   static async open(host: GpuHost, wish: DeviceWish = {}): Promise<Gpu> {
     const adapter = await host.requestAdapter(wish)
     const device = await adapter.requestDevice(deviceDescriptor(adapter, wish))
-    return new Gpu(host, adapter, device)
+    return new Gpu(host, adapter, device, wish.faults ?? null)
   }
 
   /** Set once the device is gone; every wait on it has been rejected by then. */
@@ -88,6 +94,7 @@ export class Gpu {
   }
 
   #create(spec: BufferSpec): Tracked {
+    this.#faults?.onAllocation()
     const usage = spec.usage ?? GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST
     // WebGPU wants sizes in multiples of 4, and bindings are never empty.
     const size = Math.max(16, Math.ceil(spec.byteLength / 4) * 4)
@@ -194,14 +201,30 @@ export class Gpu {
     }))
     const buffers = await this.allocateAll(specs)
     owned.push(...buffers)
-    return new ReadbackRing(buffers, this.counters)
+    return new ReadbackRing(buffers, {
+      counters: this.counters,
+      faults: this.#faults,
+      explain: (cause) => this.#explain(cause),
+    })
   }
 
-  /** Turns profiling on or off. @throws GpuLimitError when the device has no timestamps. */
-  profile(on: boolean): Profiler | null {
+  /** A lost device rejects what waits for it before it says that it is lost. */
+  async #explain(cause: unknown): Promise<LorikeetError> {
+    const soon = new Promise((resolve) => setTimeout(resolve, LOSS_REPORT_MS))
+    await Promise.race([this.device.lost, soon])
+    return this.#lost ?? new GpuReadbackError(cause)
+  }
+
+  /**
+   * Turns profiling on, of each kernel or only of whole steps, or off. @throws GpuLimitError when the device has no
+   * timestamps.
+   */
+  profile(mode: ProfileMode | null): Profiler | null {
     this.#profiler?.close()
-    if (on && !this.can.timestamps) throw new GpuLimitError('profiling', 0, 'timestamp-query feature', 0)
-    this.#profiler = on ? new Profiler(this.device, this.ledger) : null
+    this.#profiler = null
+    if (mode === null) return null
+    if (!this.can.timestamps) throw new GpuLimitError('profiling', 0, 'timestamp-query feature', 0)
+    this.#profiler = new Profiler(this.device, this.ledger, mode)
     return this.#profiler
   }
 

@@ -1,7 +1,7 @@
 /**
  * Records one step: one command encoder, one compute pass, one submit. Safari nearly dies of many passes and every
- * pass costs microseconds everywhere. Only in profiling mode each dispatch gets a pass of its own, because timestamps
- * exist at pass boundaries alone.
+ * pass costs microseconds everywhere. Only while kernels are profiled each dispatch gets a pass of its own, because
+ * timestamps exist at pass boundaries alone.
  */
 import { invariant } from '../errors.ts'
 import type { Counters } from './counters.ts'
@@ -26,7 +26,7 @@ export class StepRecorder {
   /** Appends one dispatch. An empty grid is no dispatch. */
   dispatch(kernel: BoundKernel, [x, y = 1, z = 1]: Grid): void {
     if (x === 0 || y === 0 || z === 0) return
-    if (this.#profiler) this.#endPass()
+    if (this.#profiler?.mode === 'kernels') this.#endPass()
     if (!this.#pass) {
       this.#pass = this.#encoder.beginComputePass(this.#profiler?.passDescriptor(kernel.label))
       this.#pipeline = null

@@ -112,7 +112,7 @@ describe('Gpu', () => {
 
   it('times kernels by label in a pass of their own when profiling', async () => {
     const [x, y] = await pair()
-    const profiler = gpu.profile(true)!
+    const profiler = gpu.profile('kernels')!
     const kernel = (await gpu.kernel(scale)).bind({ x: x!, y: y! }, 'scale once')
     const before = gpu.counters.snapshot()
     const recorder = gpu.recorder()
@@ -122,7 +122,7 @@ describe('Gpu', () => {
     await profiler.collect()
     expect(gpu.counters.since(before).passes).toBe(2)
     expect(profiler.times()).toEqual([{ label: 'scale once', calls: 2, milliseconds: expect.any(Number) }])
-    gpu.profile(false)
+    gpu.profile(null)
   })
 
   it('fails the next use after a validation error that nobody caught', async () => {
