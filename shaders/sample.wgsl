@@ -18,12 +18,15 @@
 // Data.   logits [rows, vocab]: the raw rows of the step, or the adjusted ones of this round, as params says. counts
 //         [slots, vocab]: tokens of sequences under penalties (see adjust.wgsl); a token drawn for one is added.
 //         records [numLogits, RECORD_WORDS]: token, status (1: a logit is NaN or infinite, or no token may be drawn), then
-//         what logprobs.wgsl writes. Rows that only score a known token copy it.
-// Limits. 5 bindings. Vocabulary below 2^24. One reduction, inside the loop: shaders with many barriers take software
+//         what logprobs.wgsl writes. Rows that only score a known token copy it. What is drawn for a sequence goes into
+//         its register, with ENDED if it is one of the row's stop ids or nothing could be drawn. A row that was fed by a
+//         sequence that had ended draws too, but leaves nothing except status 2.
+// Limits. 6 bindings. Vocabulary below 2^24. One reduction, inside the loop: shaders with many barriers take software
 //         devices a minute to compile.
 // Twin.   src/model/sampler.ts; checked against test/support/reference/sample.ts.
 
 //#include "step"
+//#include "registers"
 //#include "crew"
 
 const RECORD_WORDS = 44u;
@@ -47,6 +50,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read> logits: array<f32>;
 @group(0) @binding(3) var<storage, read_write> records: array<u32>;
 @group(0) @binding(4) var<storage, read_write> counts: array<u32>;
+@group(0) @binding(5) var<storage, read_write> registers: array<u32>;
 
 // How to draw: what LogitsRow of the step's tables says, in the form the passes use.
 struct Wanted {
@@ -179,6 +183,21 @@ fn levels_between(low: f32, high: f32) -> vec3<f32> {
   );
 }
 
+// Leaves what was drawn in the register of the row's sequence, if it has one.
+fn keep(at: u32, token: u32, failed: bool) {
+  let kept_in = step_words[at + 11u];
+  if (kept_in == 0u) { return; }
+  var ended = failed;
+  let stop_ids = step_words[at + 12u];
+  for (var i = 0u; i < step_words[at + 13u]; i++) { ended = ended || step_words[stop_ids + i] == token; }
+  registers[kept_in - 1u] = token | select(0u, ENDED, ended);
+}
+
+// Statuses of a record.
+const DRAWN = 0u;
+const FAILED = 1u;
+const VOID = 2u;
+
 const LIKELIEST = 0u;
 const DRAW = 1u;
 const CHECK = 2u;
@@ -199,7 +218,7 @@ fn main(crew: Crew, @builtin(workgroup_id) group: vec3<u32>) {
     if (step_words[at + 1u] == 1u) { // score: the token is known
       if (crew_lane(crew) == 0u) {
         records[row * RECORD_WORDS] = step_words[at + 2u];
-        records[row * RECORD_WORDS + 1u] = 0u;
+        records[row * RECORD_WORDS + 1u] = DRAWN;
       }
       return;
     }
@@ -287,7 +306,12 @@ fn main(crew: Crew, @builtin(workgroup_id) group: vec3<u32>) {
   }
   if (crew_lane(crew) == 0u) {
     records[row * RECORD_WORDS] = token;
-    records[row * RECORD_WORDS + 1u] = select(0u, 1u, failed);
+    if (is_void(logits_row(row))) {
+      records[row * RECORD_WORDS + 1u] = VOID;
+      return;
+    }
+    records[row * RECORD_WORDS + 1u] = select(DRAWN, FAILED, failed);
+    keep(at, min(token, params.vocab - 1u), failed);
     if (params.adjusted == 1u && !failed) {
       let slot = step_words[adjustment];
       if (slot != 0u) { counts[(slot - 1u) * params.vocab + token] += 1u; }

@@ -2,16 +2,27 @@
  * What one step computes, as plain data: the scheduler writes it, the runner reads it, neither knows the other.
  * A step is a batch of token rows. Each sequence in it contributes one contiguous span: a chunk of its prompt
  * (prefill) or its newest token (decode). The runner may order the spans as it likes (it sorts them by adapter slot).
+ *
+ * Steps are submitted before the results of earlier ones are known. So a token that a step draws stays on the device, in
+ * the register of its sequence, and the next step reads it there.
  */
 export interface Batch {
   readonly spans: readonly Span[]
 }
 
 export interface Span {
-  /** Token ids computed in this step: positions start .. start + tokens.length - 1 of the sequence. */
-  readonly tokens: readonly number[]
-  /** Position of tokens[0]; everything before it is already in the KV cache. */
+  /**
+   * Token ids computed in this step: positions start .. start + tokens.length - 1 of the sequence. Null stands for one
+   * token that only the device knows: it was drawn by an earlier step and lies in `register`.
+   */
+  readonly tokens: readonly number[] | null
+  /** Position of the first token; everything before it is in the KV cache, or will be when the steps before this have run. */
   readonly start: number
+  /**
+   * Where the device keeps the token that this span draws, for the sequence's next span: a number below maxSpans that no
+   * other running sequence has. Without one the token is not kept.
+   */
+  readonly register?: number
   /** Physical KV block of each logical block, covering at least start + tokens.length positions. */
   readonly blockTable: readonly number[]
   /** Adapter pool slot, or null for the base model. */
@@ -22,7 +33,7 @@ export interface Span {
 
 /** What to do with the logits of one row. */
 export interface LogitsRow {
-  /** Index into the span's tokens. */
+  /** Row of the span. */
   readonly row: number
   /** Sample the next token, or score a known one (a prompt token, for prompt_logprobs). */
   readonly want: SampleWanted | { readonly score: number }
@@ -36,6 +47,11 @@ export interface SampleWanted {
   readonly position: number
   /** Ids that may not be drawn (end-of-sequence and stop ids before minTokens). At most 32. */
   readonly banned: readonly number[]
+  /**
+   * Drawing one of these ends the sequence on the device: what is fed from its register from then on is void. Only the
+   * first MAX_STOP_IDS are looked at there; it is the reader of the records who decides. Default none.
+   */
+  readonly stopIds?: readonly number[]
   /** Ids that this draw may take, of those that SamplingParams.allowed allows. Read before submit() returns. */
   readonly allowed?: Uint32Array
   /** The sequence whose tokens the penalties look at: the same object for each of its draws. Needed with any penalty. */
@@ -86,6 +102,8 @@ export interface TokenHistory {
 /** What comes back: one record per LogitsRow, in the order of spans and rows of the Batch that asked. */
 export interface StepResult {
   readonly records: readonly LogitsRecord[]
+  /** When the step ran, in ms of the device's own clock; null or missing where nobody profiles. */
+  readonly gpuTime?: { readonly begin: number; readonly end: number } | null
 }
 
 export interface LogitsRecord {
@@ -93,6 +111,8 @@ export interface LogitsRecord {
   readonly token: number | null
   /** Only where topLogprobs was not null. Raw distribution: before temperature and filters. */
   readonly logprobs: TokenLogprobs | null
+  /** The row was fed from a register whose sequence had ended on the device: nothing follows from it. */
+  readonly isVoid?: boolean
 }
 
 export interface TokenLogprobs {
@@ -107,8 +127,25 @@ export interface TokenLogprobs {
 /** The device side of the engine. The real one is gpuRunner.ts; tests hand in a scripted one. */
 export interface Runner {
   readonly limits: RunnerLimits
-  /** Runs one step. Rejects with a LorikeetError if the device fails; then no further step can run. */
+  /**
+   * Runs one step after all that were submitted before it; at most MAX_IN_FLIGHT results may be outstanding. The batch is
+   * read before it returns. Results come in the order of submission. Rejects with a LorikeetError if the device fails;
+   * then all later ones reject too, and no further step can run.
+   */
   submit(batch: Batch): Promise<StepResult>
+  /** Resolves when the device has answered after doing nothing: the time a readback takes, on an idle device. */
+  echo(): Promise<void>
+}
+
+/** Most results that may be outstanding. */
+export const MAX_IN_FLIGHT = 8
+
+/** Stop ids of a row that the device looks at. */
+export const MAX_STOP_IDS = 32
+
+/** Token rows of a span. */
+export function numRowsOf({ tokens }: Span): number {
+  return tokens?.length ?? 1
 }
 
 export interface RunnerLimits {

@@ -2,8 +2,12 @@
  * The step loop. Requests come in at any time; while there is work, one step follows the other: plan, submit, settle.
  * The scheduler decides, the runner computes, and this file only carries things between them and the readers.
  *
- * A step owns what it was planned with until it has run, so sequences leave between steps only: there their blocks are
- * freed and their leases released. Every request ends exactly once, in #end.
+ * Steps are submitted ahead of their results, as many as Pace says, so that the device always has the next one. With one
+ * in flight it is the plain loop: each step is planned when the result of the last is known. What is planned ahead
+ * differs in nothing but the time at which a stop or a departure is noticed; the surplus is dropped when it arrives.
+ *
+ * Sequences leave at any time: the device runs steps in order, so what they leave behind is safe with the next owner.
+ * Every request ends exactly once, in #end.
  */
 import { invariant, LorikeetError } from '../errors.ts'
 import type { LogitsRecord, LogitsRow, Runner, StepResult } from './batch.ts'
@@ -12,7 +16,8 @@ import { EngineClosedError, EngineUnavailableError, StepFailedError } from './er
 import type { Generation, GenerationEngine, GenerationRequest } from './generation.ts'
 import { LiveGeneration, type LiveGenerationPort } from './liveGeneration.ts'
 import { nextTask } from './nextTask.ts'
-import type { EngineObserver, StepTrace } from './observer.ts'
+import type { EngineObserver, StepTimes, StepTrace } from './observer.ts'
+import { Pace } from './pace.ts'
 import type { Plan } from './plan.ts'
 import { Scheduler, type SchedulerOptions } from './scheduler.ts'
 import { type Finish, Sequence } from './sequence.ts'
@@ -23,6 +28,11 @@ export interface EngineOptions extends SchedulerOptions {
   readonly now?: () => number
   /** Checks the books of the KV blocks after every step; for tests and doubt. Default false. */
   readonly checkIntegrity?: boolean
+  /**
+   * Steps in flight at once, 1 to 8; with 1 nothing runs ahead. Default: 2, and where the readback takes longer than a
+   * step, as many more as keep the device busy.
+   */
+  readonly depth?: number
 }
 
 export interface EngineStats {
@@ -40,6 +50,17 @@ export interface EngineStats {
   readonly promptTokens: number
   readonly cachedTokens: number
   readonly generatedTokens: number
+  /** Steps kept in flight now, and the times in ms that this follows from; null while unknown. */
+  readonly depth: number
+  readonly stepMs: number | null
+  readonly readbackMs: number | null
+}
+
+/** A step between its submission and its result. */
+interface Flight {
+  readonly plan: Plan
+  readonly result: Promise<StepResult>
+  readonly times: Omit<StepTimes, 'arrivedAt' | 'settlingAt' | 'settledAt'> & { arrivedAt: number }
 }
 
 export class Engine implements GenerationEngine {
@@ -50,9 +71,15 @@ export class Engine implements GenerationEngine {
   readonly #checkIntegrity: boolean
   /** Every request that has not ended. */
   readonly #live = new Map<Sequence, LiveGeneration>()
+  readonly #pace: Pace
+  /** Submitted steps whose results are not settled, the oldest first. */
+  readonly #flights: Flight[] = []
   /** The loop while it runs, and whether something came that its last look at the work may have missed. */
   #loop: Promise<void> | null = null
   #woken = false
+  /** Ends the loop's wait for a result, if it waits and could submit another step meanwhile. */
+  #interrupt: (() => void) | null = null
+  #echoes: Promise<void> | null = null
   #failure: LorikeetError | null = null
   #closed = false
   #numSteps = 0
@@ -63,6 +90,7 @@ export class Engine implements GenerationEngine {
     this.#runner = runner
     this.#scheduler = new Scheduler(runner.limits, options)
     this.#checkIntegrity = options.checkIntegrity ?? false
+    this.#pace = new Pace(options.depth)
     this.#port = {
       observer: options.observer ?? {},
       now: options.now ?? (() => performance.now()),
@@ -73,6 +101,7 @@ export class Engine implements GenerationEngine {
       vocabSize: runner.limits.vocabSize,
       maxTopLogprobs: MAX_TOP_LOGPROBS,
     }
+    this.#listen()
   }
 
   get state(): EngineStats['state'] {
@@ -109,27 +138,35 @@ export class Engine implements GenerationEngine {
       promptTokens: this.#scheduler.numPromptTokens,
       cachedTokens: this.#scheduler.numCachedTokens,
       generatedTokens: this.#numGenerated,
+      depth: this.#pace.depth,
+      stepMs: this.#pace.stepMs,
+      readbackMs: this.#pace.readbackMs,
     }
   }
 
-  /** Refuses new requests, waits for the step in flight, then ends every request with EngineClosedError. Idempotent. */
+  /** Refuses new requests, waits for the steps in flight, then ends every request with EngineClosedError. Idempotent. */
   async close(): Promise<void> {
     this.#closed = true
-    await this.#loop
+    await Promise.all([this.#loop, this.#echoes])
     this.#endAll(new EngineClosedError())
   }
 
   /** One turn. False if there was nothing to run. */
-  async #step(): Promise<boolean> {
-    const plannedAt = this.#port.now()
-    this.#dismiss() //                        who is gone leaves
-    const plan = this.#plan() //              who runs, with how many tokens, in which blocks
-    if (plan === null) return false
-    const submittedAt = this.#port.now()
-    const result = await this.#submit(plan) // the device computes
-    const arrivedAt = this.#port.now()
-    this.#settle(plan, result) //             tokens go to their readers, the finished leave
-    this.#report(plan, { plannedAt, submittedAt, arrivedAt, settledAt: this.#port.now() })
+  async #turn(): Promise<boolean> {
+    this.#dismiss() //                              who is gone leaves
+    while (this.#flights.length < this.#pace.depth) {
+      const plannedAt = this.#port.now()
+      const plan = this.#plan() //                  who runs, with how many tokens, in which blocks
+      if (plan === null) break
+      this.#submit(plan, plannedAt) //              the device computes
+    }
+    const [oldest] = this.#flights
+    if (!oldest) return false
+    const result = await this.#resultOf(oldest)
+    if (result) {
+      this.#flights.shift()
+      this.#settle(oldest, result) //               tokens go to their readers, the finished leave
+    }
     return true
   }
 
@@ -142,33 +179,55 @@ export class Engine implements GenerationEngine {
 
   #plan(): Plan | null {
     const plan = this.#scheduler.plan()
-    for (const sequence of plan?.sequences ?? []) this.#generationOf(sequence).run()
+    for (const sequence of plan?.sequences ?? []) this.#live.get(sequence)?.run()
     return plan
   }
 
-  async #submit(plan: Plan): Promise<StepResult> {
-    const result = await this.#runner.submit(plan.batch)
-    const numRecords = result.records.length
-    invariant(numRecords === plan.numLogitsRows, `${numRecords} records came for ${plan.numLogitsRows} logits rows`)
-    return result
+  #submit(plan: Plan, plannedAt: number): void {
+    const submittingAt = this.#port.now()
+    const result = this.#runner.submit(plan.batch)
+    const times = { plannedAt, submittingAt, submittedAt: this.#port.now(), arrivedAt: Number.NaN }
+    const arrived = (): void => {
+      times.arrivedAt = this.#port.now()
+    }
+    result.then(arrived, arrived) // and nobody may be there yet to hear of a failure
+    this.#flights.push({ plan, result, times })
   }
 
-  #settle(plan: Plan, { records }: StepResult): void {
+  /** The result of the oldest step in flight, or null if something comes first for which there may be another step. */
+  async #resultOf({ result }: Flight): Promise<StepResult | null> {
+    if (this.#flights.length >= this.#pace.depth) return result
+    const interrupted = new Promise<null>((resolve) => {
+      this.#interrupt = () => resolve(null)
+    })
+    try {
+      return await Promise.race([result, interrupted])
+    } finally {
+      this.#interrupt = null
+    }
+  }
+
+  #settle({ plan, times }: Flight, { records, gpuTime = null }: StepResult): void {
+    const numRecords = records.length
+    invariant(numRecords === plan.numLogitsRows, `${numRecords} records came for ${plan.numLogitsRows} logits rows`)
+    if (this.#pace.isAdaptive) this.#pace.arrived(times.submittedAt, times.arrivedAt)
+    const settlingAt = this.#port.now()
     this.#scheduler.confirm(plan)
     let next = 0
     for (const [index, { logits }] of plan.batch.spans.entries()) {
       const first = next
       next += logits.length
-      const generation = this.#generationOf(plan.sequences[index]!)
-      if (generation.exit) continue
+      const generation = this.#live.get(plan.sequences[index]!)
+      if (!generation || generation.exit) continue // surplus of one that has left, or is about to
       const before = generation.sequence.numGenerated
       const outcome = takeAll(generation, logits, records.slice(first, next))
       this.#numGenerated += generation.sequence.numGenerated - before
       if (outcome) this.#end(generation, outcome)
     }
+    this.#report(plan, gpuTime, { ...times, settlingAt, settledAt: this.#port.now() })
   }
 
-  #report(plan: Plan, times: Pick<StepTrace, 'plannedAt' | 'submittedAt' | 'arrivedAt' | 'settledAt'>): void {
+  #report(plan: Plan, gpuTime: StepTrace['gpuTime'], times: StepTimes): void {
     if (this.#checkIntegrity) this.#scheduler.checkIntegrity()
     const index = this.#numSteps++
     this.#numRows += plan.numRows
@@ -179,6 +238,8 @@ export class Engine implements GenerationEngine {
       numLogitsRows: plan.numLogitsRows,
       numRunning: this.#scheduler.numRunning,
       numWaiting: this.#scheduler.numWaiting,
+      numInFlight: this.#flights.length,
+      gpuTime,
       ...times,
     })
   }
@@ -196,32 +257,56 @@ export class Engine implements GenerationEngine {
     for (const generation of this.#live.values()) this.#end(generation, error)
   }
 
-  #generationOf(sequence: Sequence): LiveGeneration {
-    const generation = this.#live.get(sequence)
-    invariant(generation, `A step holds request ${sequence.request.id}, which has ended`)
-    return generation
-  }
-
   #wake(): void {
     this.#woken = true
+    this.#interrupt?.()
     this.#loop ??= this.#run()
   }
 
-  /** Steps until there is nothing to run. Other tasks have their turn before each step, requests that come together among them. */
+  /** Turns until there is nothing to run. Other tasks have theirs before each, requests that come together among them. */
   async #run(): Promise<void> {
     try {
       while (this.#woken && this.state === 'ready') {
         this.#woken = false
         do await nextTask()
-        while (this.state === 'ready' && (await this.#step()))
+        while (this.state === 'ready' && (await this.#turn()))
       }
     } catch (error) {
       this.#failure = asLorikeetError(error)
-      this.#endAll(this.#failure)
     }
+    if (this.state !== 'ready') await Promise.allSettled(this.#flights.splice(0).map(({ result }) => result))
+    if (this.#failure) this.#endAll(this.#failure)
     this.#loop = null
+    this.#listen()
+  }
+
+  /** While there is nothing to run, asks the device how long an answer takes. */
+  #listen(): void {
+    if (this.state !== 'ready' || !this.#pace.isAdaptive || this.#echoes) return
+    this.#echoes = this.#timeEchoes()
+      .then((times) => {
+        if (times.length > 0) this.#pace.echoed(times)
+      })
+      .catch(() => undefined) // a device that fails says so at the next step
+      .finally(() => {
+        this.#echoes = null
+      })
+  }
+
+  async #timeEchoes(): Promise<number[]> {
+    const times: number[] = []
+    while (times.length < NUM_ECHOES && this.#loop === null && this.state === 'ready') {
+      const askedAt = this.#port.now()
+      await this.#runner.echo()
+      const answeredAt = this.#port.now()
+      if (this.#loop === null) times.push(answeredAt - askedAt)
+    }
+    return times
   }
 }
+
+/** Echoes that are timed, of which the shortest counts. */
+const NUM_ECHOES = 3
 
 /** Hands a span's records to its generation, up to the one that ends it, if one does. */
 function takeAll(
@@ -230,6 +315,7 @@ function takeAll(
   records: readonly LogitsRecord[],
 ): Finish | LorikeetError | null {
   for (const [i, row] of rows.entries()) {
+    invariant(!records[i]!.isVoid, `Request ${generation.sequence.request.id} has ended on the device only`)
     const outcome = generation.take(row, records[i]!)
     if (outcome) return outcome
   }

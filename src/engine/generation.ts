@@ -21,6 +21,11 @@ export interface GenerationRequest {
   readonly promptLogprobs: number | null
   /** Client gone: the sequence leaves at the next step. */
   readonly signal: AbortSignal | null
+  /**
+   * Each token is drawn only when those before it are known here, because they decide what may be drawn. Such a sequence
+   * sits out the steps that run ahead; the others do not wait for it. Default false.
+   */
+  readonly awaitsTokens?: boolean
 }
 
 /**

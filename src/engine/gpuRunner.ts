@@ -8,18 +8,29 @@
 import { invariant } from '../errors.ts'
 import type { Gpu } from '../gpu/gpu.ts'
 import type { Tracked } from '../gpu/ledger.ts'
-import type { ReadbackRing } from '../gpu/readbackRing.ts'
+import type { PendingReadback, ReadbackRing } from '../gpu/readbackRing.ts'
 import { type AdapterUse, combineUses } from '../model/adapterUse.ts'
 import { adjustmentWords } from '../model/adjustment.ts'
 import type { ForwardPass } from '../model/forward.ts'
 import { BLOCK_SIZE } from '../model/kvCache.ts'
 import { RECORD_BYTES, readRecord, type Sampler } from '../model/sampler.ts'
-import { type StepShape, StepTables, stepWords, TILE_ROWS } from '../model/stepTables.ts'
+import { type RowEntry, type StepShape, StepTables, stepWords, TILE_ROWS } from '../model/stepTables.ts'
 import { adjustmentOf, isAdjusted } from './adjustmentOf.ts'
-import type { Batch, LogitsRow, Runner, RunnerLimits, Span, StepResult } from './batch.ts'
+import {
+  type Batch,
+  type LogitsRow,
+  MAX_IN_FLIGHT,
+  MAX_STOP_IDS,
+  numRowsOf,
+  type Runner,
+  type RunnerLimits,
+  type Span,
+  type StepResult,
+} from './batch.ts'
 
-/** Steps whose results may be on their way at once. */
-const RING_DEPTH = 2
+/** Results that may be on their way at once: those of steps, and an echo. */
+const RING_DEPTH = MAX_IN_FLIGHT + 1
+const ECHO_BYTES = 4
 
 /** What the runner asks of the adapter pool. */
 export interface ResidentAdapters {
@@ -45,6 +56,7 @@ export function stepBufferWords(limits: RunnerLimits): number {
     maxLogits: limits.maxLogitsRows,
     blocksPerSequence: Math.ceil(limits.maxModelLen / BLOCK_SIZE),
     adjustmentWords: adjustmentWords(limits.vocabSize),
+    maxStopIds: MAX_STOP_IDS,
   })
 }
 
@@ -53,6 +65,8 @@ export class GpuRunner implements Runner {
   readonly #parts: GpuRunnerParts
   readonly #tables: StepTables
   readonly #ring: ReadbackRing
+  /** What the first step that failed failed with. */
+  #failure: unknown = null
 
   private constructor(parts: GpuRunnerParts, ring: ReadbackRing) {
     this.limits = parts.limits
@@ -68,38 +82,53 @@ export class GpuRunner implements Runner {
   }
 
   async submit(batch: Batch): Promise<StepResult> {
-    const { gpu, forward, sampler } = this.#parts
+    if (this.#failure) throw this.#failure
+    const { gpu } = this.#parts
+    const wanted = batch.spans.flatMap(({ logits }) => logits)
+    try {
+      const bytes = await this.#record(batch, wanted).read()
+      if (this.#failure) throw this.#failure
+      const gpuTime = (await gpu.profiler?.collect()) ?? null
+      return { records: wanted.map((row, index) => readRecord(bytes, index, row.topLogprobs)), gpuTime }
+    } catch (error) {
+      this.#failure ??= error
+      throw error
+    }
+  }
+
+  async echo(): Promise<void> {
+    const recorder = this.#parts.gpu.recorder()
+    const pending = this.#ring.record(recorder, this.#parts.sampler.records, ECHO_BYTES)
+    recorder.submit()
+    await pending.read()
+  }
+
+  /** One write, one pass, one submit. A step of which nobody wants logits brings back a few bytes, as a sign. */
+  #record(batch: Batch, wanted: readonly LogitsRow[]): PendingReadback {
+    const { gpu, forward, sampler, stepBuffer } = this.#parts
     const spans = sortedBySlot(batch.spans)
     const shape = this.#fillTables(batch, spans)
-    gpu.write(this.#parts.stepBuffer, 0, this.#tables.words, this.#tables.length)
+    gpu.write(stepBuffer, 0, this.#tables.words, this.#tables.length)
 
     const recorder = gpu.recorder()
     forward.record(recorder, shape, this.#use(spans))
-    const wanted = batch.spans.flatMap(({ logits }) => logits)
-    sampler.record(
-      recorder,
-      shape.logits,
-      wanted.some(({ topLogprobs }) => topLogprobs !== null),
-      shape.adjusted,
-    )
-    const pending = shape.logits ? this.#ring.record(recorder, sampler.records, shape.logits * RECORD_BYTES) : null
+    const wantsLogprobs = wanted.some(({ topLogprobs }) => topLogprobs !== null)
+    sampler.record(recorder, shape.logits, wantsLogprobs, shape.adjusted)
+    const pending = this.#ring.record(recorder, sampler.records, Math.max(ECHO_BYTES, shape.logits * RECORD_BYTES))
     recorder.submit()
-
-    const bytes = pending ? await pending.read() : await gpu.idle().then(() => new Uint8Array(0))
-    await gpu.profiler?.collect()
-    return { records: wanted.map((row, index) => readRecord(bytes, index, row.topLogprobs)) }
+    return pending
   }
 
   #fillTables(batch: Batch, spans: readonly Span[]): StepShape {
     const tables = this.#tables
     const tiles = tilesOf(segmentsOf(spans))
-    const rows = sum(spans, ({ tokens }) => tokens.length)
+    const rows = sum(spans, numRowsOf)
     const shape: StepShape = {
       rows,
       tiles: tiles.length,
       logits: sum(spans, ({ logits }) => logits.length),
       adjusted: sum(spans, ({ logits }) => logits.filter(({ want }) => isAdjusted(want)).length),
-      splits: this.#parts.forward.splitsFor(rows, Math.max(...spans.map(({ start, tokens }) => start + tokens.length))),
+      splits: this.#parts.forward.splitsFor(rows, Math.max(...spans.map((span) => span.start + numRowsOf(span)))),
     }
     invariant(
       shape.rows <= this.limits.maxRows && shape.logits <= this.limits.maxLogitsRows,
@@ -111,19 +140,19 @@ export class GpuRunner implements Runner {
     for (const span of spans) {
       firstRow.set(span, row)
       const blockTable = tables.addList(span.blockTable)
-      span.tokens.forEach((token, i) => {
+      tokensOf(span).forEach((token, i) => {
         tables.addRow({ token, position: span.start + i, blockTable, slot: span.slot })
       })
-      row += span.tokens.length
+      row += numRowsOf(span)
     }
     for (const { slot, rowStart, rowCount } of tiles) tables.addTile(slot, rowStart, rowCount)
     for (const span of batch.spans) {
-      for (const wanted of span.logits) this.#addLogits(wanted, firstRow.get(span)! + wanted.row)
+      for (const wanted of span.logits) this.#addLogits(wanted, firstRow.get(span)! + wanted.row, span.register)
     }
     return shape
   }
 
-  #addLogits({ want, topLogprobs }: LogitsRow, row: number): void {
+  #addLogits({ want, topLogprobs }: LogitsRow, row: number, register: number | undefined): void {
     const sampled = 'sample' in want ? want : null
     const { temperature = 0, topK = 0, topP = 1, minP = 0, seed = 0 } = sampled?.sample ?? {}
     const adjustment = sampled && isAdjusted(sampled) ? adjustmentOf(sampled, this.#parts.sampler.counts) : null
@@ -138,6 +167,9 @@ export class GpuRunner implements Runner {
       seed,
       position: sampled?.position ?? 0,
       adjustment: adjustment && this.#tables.addAdjustment(adjustment),
+      ...(sampled && register !== undefined
+        ? { keep: { register, stopIds: (sampled.stopIds ?? []).slice(0, MAX_STOP_IDS) } }
+        : {}),
     })
   }
 
@@ -146,6 +178,13 @@ export class GpuRunner implements Runner {
     const slots = [...new Set(spans.map(({ slot }) => slot))].filter((slot) => slot !== null)
     return combineUses(slots.map((slot) => this.#parts.adapters.use(slot)))
   }
+}
+
+/** A span's tokens, or the register where the device finds the only one. */
+function tokensOf({ tokens, register }: Span): readonly RowEntry['token'][] {
+  if (tokens) return tokens
+  invariant(register !== undefined, 'A token is fed from no register')
+  return [{ register }]
 }
 
 /** Base first, then by slot; in the given order within one. */
@@ -163,14 +202,16 @@ interface Segment {
 function segmentsOf(spans: readonly Span[]): Segment[] {
   const segments: Segment[] = []
   let row = 0
-  for (const { slot, tokens } of spans) {
+  for (const span of spans) {
+    const { slot } = span
+    const rowCount = numRowsOf(span)
     const last = segments.at(-1)
     if (slot !== null && last?.slot === slot) {
-      segments[segments.length - 1] = { ...last, rowCount: last.rowCount + tokens.length }
+      segments[segments.length - 1] = { ...last, rowCount: last.rowCount + rowCount }
     } else if (slot !== null) {
-      segments.push({ slot, rowStart: row, rowCount: tokens.length })
+      segments.push({ slot, rowStart: row, rowCount })
     }
-    row += tokens.length
+    row += rowCount
   }
   return segments
 }

@@ -40,9 +40,23 @@ export interface StepTrace {
   /** Still running and waiting after it. */
   readonly numRunning: number
   readonly numWaiting: number
-  /** When planning began, the batch was handed to the runner, its result arrived, and the result was dealt out. */
+  /** Steps submitted after it whose results are still out. */
+  readonly numInFlight: number
+  /** When the device ran it, in ms of the device's own clock; null where it is not profiled. */
+  readonly gpuTime: { readonly begin: number; readonly end: number } | null
+  /**
+   * When planning began, and then the submission, and when that was done; when the result arrived, began to be dealt out,
+   * and was.
+   */
   readonly plannedAt: number
+  readonly submittingAt: number
   readonly submittedAt: number
   readonly arrivedAt: number
+  readonly settlingAt: number
   readonly settledAt: number
 }
+
+export type StepTimes = Pick<
+  StepTrace,
+  'plannedAt' | 'submittingAt' | 'submittedAt' | 'arrivedAt' | 'settlingAt' | 'settledAt'
+>

@@ -1,4 +1,5 @@
 /** One planned step: the batch for the runner and, beside it, whose spans these are. */
+import { invariant } from '../errors.ts'
 import type { Batch, RunnerLimits, Span } from './batch.ts'
 import type { Sequence } from './sequence.ts'
 
@@ -31,7 +32,8 @@ export class PlanBuilder {
   }
 
   /**
-   * Gives `sequence`, which owns the blocks for it, as many of its pending tokens as there is room for; maybe none.
+   * Gives `sequence`, which owns the blocks for it, as many of its pending tokens as there is room for; maybe none. A
+   * token that is not known here yet is the one that the device has in the sequence's register.
    * A chunk ends early where the scores of its prompt tokens would be more logits rows than the step has left.
    */
   add(sequence: Sequence): void {
@@ -44,11 +46,15 @@ export class PlanBuilder {
     }
     if (count === 0) return
 
-    const start = sequence.numComputed
+    const { tokens, register, numComputed: start } = sequence
+    invariant(register !== null, `Request ${sequence.request.id} is planned but does not run`)
     const end = start + count
+    const isFed = start >= tokens.length
+    invariant(isFed ? count === 1 : end <= tokens.length, `Request ${sequence.request.id} runs ahead of its tokens`)
     this.#spans.push({
-      tokens: sequence.tokens.slice(start, end),
+      tokens: isFed ? null : tokens.slice(start, end),
       start,
+      register,
       blockTable: sequence.blocks.slice(0, Math.ceil(end / this.#limits.blockSize)),
       slot: sequence.slot,
       logits,
@@ -56,7 +62,7 @@ export class PlanBuilder {
     this.#sequences.push(sequence)
     this.#rowsLeft -= count
     this.#logitsRowsLeft -= logits.length
-    sequence.numComputed = end
+    sequence.planned(count, logits)
   }
 
   /** The step, or null if nothing found room or nobody had work. */

@@ -78,19 +78,19 @@ export class Runtime {
       )
       const kv = await allocateKvCache(gpu, spec, sizes.numBlocks)
       for (const { keys, values } of kv.layers) owned.buffers.push(keys, values)
-      const step = await gpu.allocate({
-        label: 'step tables',
-        purpose: 'tables',
-        byteLength: stepBufferWords(sizes) * 4,
-      })
-      owned.buffers.push(step)
+      const [step, registers] = await gpu.allocateAll([
+        { label: 'step tables', purpose: 'tables', byteLength: stepBufferWords(sizes) * 4 },
+        { label: 'token registers', purpose: 'tables', byteLength: sizes.maxSpans * 4 },
+      ])
+      owned.buffers.push(step!, registers!)
+      const stepInputs = { step: step!, registers: registers! }
       const forward = owned.closes(
-        await ForwardPass.create(gpu, { spec, weights, kv, adapters: pool, step, limits: sizes }),
+        await ForwardPass.create(gpu, { ...stepInputs, spec, weights, kv, adapters: pool, limits: sizes }),
       )
       pool.onLoad((use) => forward.prepareAdapter(use))
       const sampler = owned.closes(
         await Sampler.create(gpu, {
-          step,
+          ...stepInputs,
           logits: forward.logits,
           vocabSize: spec.vocabSize,
           maxLogits: sizes.maxLogitsRows,
@@ -98,7 +98,7 @@ export class Runtime {
         }),
       )
       const runner = await GpuRunner.create(
-        { gpu, forward, sampler, adapters: pool, limits: sizes, stepBuffer: step },
+        { gpu, forward, sampler, adapters: pool, limits: sizes, stepBuffer: step! },
         owned.buffers,
       )
       const engine = new Engine(runner, options.engine)

@@ -11,11 +11,15 @@
  *    runs, so that what runs ends and unpins the slot that it waits for. One that lacks blocks stops the line at once:
  *    those behind it would take what it waits for.
  *
+ * Steps are planned while earlier ones run. The device runs them in order, so what a sequence leaves behind (blocks, a
+ * register, an adapter's slot) can be given to another at once: the steps of that one come later. Only a sequence that was
+ * preempted waits until all its results are there, for it computes its tokens again and has to know them.
+ *
  * A sequence owns the blocks of its whole prompt from admission on, so only decoding can run out of blocks, and the
  * oldest running sequence always gets on: whatever is queued ends.
  */
 import { invariant } from '../errors.ts'
-import type { RunnerLimits } from './batch.ts'
+import { numRowsOf, type RunnerLimits } from './batch.ts'
 import { QueueFullError } from './errors.ts'
 import { KvBlocks } from './kvBlocks.ts'
 import { type Plan, PlanBuilder } from './plan.ts'
@@ -45,6 +49,8 @@ export class Scheduler {
   readonly #waiting: Sequence[] = []
   /** In order of admission: the newest is last. */
   readonly #running: Sequence[] = []
+  /** Registers of the device that no running sequence has. */
+  readonly #registers: number[]
   #numPreemptions = 0
   #numPromptTokens = 0
   #numCachedTokens = 0
@@ -57,6 +63,7 @@ export class Scheduler {
     this.#maxWaiting = maxWaiting
     this.#maxPassedOver = maxPassedOver
     this.#maxRunning = Math.min(limits.maxSpans, limits.maxRows)
+    this.#registers = Array.from({ length: this.#maxRunning }, (_, i) => i)
   }
 
   /** Most tokens a sequence may have, prompt and answer: what the model allows and all KV blocks hold. */
@@ -92,7 +99,7 @@ export class Scheduler {
     this.#waiting.push(sequence)
   }
 
-  /** Takes a sequence out, wherever it is, and frees its blocks. Steps that hold a span of it must have run. */
+  /** Takes a sequence out, wherever it is, and frees its blocks. */
   remove(sequence: Sequence): void {
     drop(sequence.isRunning ? this.#running : this.#waiting, sequence)
     this.#release(sequence)
@@ -106,10 +113,15 @@ export class Scheduler {
     return step.build()
   }
 
-  /** A planned step has run: what it computed can be shared from now on. Comes before any of its sequences is removed. */
+  /**
+   * The oldest planned step has run: what it computed can be shared from now on, and what it drew is accepted next. Comes
+   * before any of its sequences is removed.
+   */
   confirm({ batch, sequences }: Plan): void {
-    for (const [index, { start, tokens }] of batch.spans.entries()) {
-      this.#prefixes.confirm(sequences[index]!, start + tokens.length)
+    for (const [index, span] of batch.spans.entries()) {
+      const sequence = sequences[index]!
+      sequence.settled(span.logits)
+      if (sequence.isRunning) this.#prefixes.confirm(sequence, span.start + numRowsOf(span))
     }
   }
 
@@ -120,12 +132,14 @@ export class Scheduler {
       'A running sequence owns no block',
     )
     invariant(!this.#waiting.some((sequence) => sequence.isRunning), 'A waiting sequence owns blocks')
+    invariant(this.#registers.length + this.#running.length === this.#maxRunning, 'A register is lost')
     this.blocks.checkIntegrity(this.#running.map((sequence) => sequence.blocks))
   }
 
   #continueRunning(step: PlanBuilder): void {
-    const decoding = this.#running.filter((sequence) => sequence.numPending === 1)
-    const prefilling = this.#running.filter((sequence) => sequence.numPending > 1)
+    const plannable = this.#running.filter((sequence) => sequence.isPlannable)
+    const decoding = plannable.filter((sequence) => sequence.numPending === 1)
+    const prefilling = plannable.filter((sequence) => sequence.numPending > 1)
     for (const sequence of decoding) {
       if (sequence.isRunning && this.#growOrPreempt(sequence)) step.add(sequence)
     }
@@ -158,6 +172,7 @@ export class Scheduler {
     const isIdle = this.#running.length === 0
     for (const sequence of [...this.#waiting]) {
       if (!step.hasRoom || this.#running.length >= this.#maxRunning) return
+      if (sequence.numStepsInFlight > 0) return // preempted
       const mayPass = sequence.numPassedOver < this.#maxPassedOver
       if (!sequence.isResident) {
         if (!mayPass && !isIdle) return
@@ -192,6 +207,7 @@ export class Scheduler {
     sequence.numComputed = prefix.length * this.blocks.blockSize
     sequence.numConfirmed = sequence.numComputed
     sequence.numPassedOver = 0
+    sequence.register = this.#registers.pop()!
     this.#running.push(sequence)
     if (sequence.numCached !== null) return // back from a preemption
     sequence.numCached = sequence.numComputed
@@ -202,6 +218,8 @@ export class Scheduler {
   #release(sequence: Sequence): void {
     if (!sequence.isRunning) return
     sequence.request.adapter?.unpin()
+    this.#registers.push(sequence.register!)
+    sequence.register = null
     this.blocks.free(sequence.blocks.splice(0))
     sequence.numComputed = 0
     sequence.numConfirmed = 0

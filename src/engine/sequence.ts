@@ -23,8 +23,14 @@ export class Sequence {
   readonly maxTokens: number
   /** Prompt and answer so far. */
   readonly tokens: number[]
+  /** Where the device keeps its newest token while it runs; null while it waits. Set by the scheduler. */
+  register: number | null = null
   /** Physical KV blocks in the order of its tokens. Filled and emptied by the scheduler. */
   readonly blocks: number[] = []
+  /** Planned steps with a span of it whose results have not come. */
+  numStepsInFlight = 0
+  /** Tokens that these draw: on the device they follow the ones known here. */
+  numInFlight = 0
   /** Tokens whose keys and values are in the cache once every step planned so far has run. Moved by the scheduler. */
   numComputed = 0
   /** Of these, the tokens whose step has run. Moved by the scheduler. */
@@ -50,6 +56,13 @@ export class Sequence {
     return this.tokens.length - this.numPrompt
   }
 
+  /** Whether a step can compute anything for it now. */
+  get isPlannable(): boolean {
+    if (this.numPending === 0) return false
+    if (this.maxTokens > 0 && this.numGenerated + this.numInFlight >= this.maxTokens) return false
+    return this.numInFlight === 0 || !this.request.awaitsTokens
+  }
+
   /** Admitted, and so an owner of blocks; else it waits. */
   get isRunning(): boolean {
     return this.blocks.length > 0
@@ -65,9 +78,9 @@ export class Sequence {
     return this.request.adapter?.slot ?? null
   }
 
-  /** Tokens that must be computed before anything new can be known. Nothing follows from the last token of a prompt that is only scored. */
+  /** Tokens that must be computed before anything new can be drawn. Nothing follows from the last token of a prompt that is only scored. */
   get numWanted(): number {
-    if (this.maxTokens > 0) return this.tokens.length
+    if (this.maxTokens > 0) return this.tokens.length + this.numInFlight
     return this.scoresPrompt ? this.numPrompt - 1 : 0
   }
 
@@ -91,13 +104,28 @@ export class Sequence {
     const { promptLogprobs, topLogprobs, sampling } = this.request
     for (let row = 0; row < count; row++) {
       const position = this.numComputed + row + 1 // of the token that these logits are about
-      if (position === this.tokens.length && this.maxTokens > 0) {
-        rows.push({ row, want: { sample: sampling, position, banned: this.#banned(), history: this }, topLogprobs })
+      if (position === this.numWanted && this.maxTokens > 0) {
+        const { stopIds } = this.request
+        const want = { sample: sampling, position, banned: this.#banned(), stopIds, history: this }
+        rows.push({ row, want, topLogprobs })
       } else if (this.scoresPrompt && position < this.numPrompt && position >= this.promptScores.length) {
         rows.push({ row, want: { score: this.tokens[position]! }, topLogprobs: promptLogprobs })
       }
     }
     return rows
+  }
+
+  /** A step is planned with `count` more of its tokens, drawing a token for each of `logits` that wants one. */
+  planned(count: number, logits: readonly LogitsRow[]): void {
+    this.numComputed += count
+    this.numStepsInFlight++
+    this.numInFlight += numDrawn(logits)
+  }
+
+  /** The result of such a step has come; what it drew is accepted next, unless the sequence has ended. */
+  settled(logits: readonly LogitsRow[]): void {
+    this.numStepsInFlight--
+    this.numInFlight -= numDrawn(logits)
   }
 
   /** Takes the score of the next prompt token. */
@@ -115,6 +143,10 @@ export class Sequence {
   }
 
   #banned(): readonly number[] {
-    return this.numGenerated < this.request.minTokens ? [...this.#stopIds] : []
+    return this.numGenerated + this.numInFlight < this.request.minTokens ? [...this.#stopIds] : []
   }
+}
+
+function numDrawn(logits: readonly LogitsRow[]): number {
+  return logits.reduce((count, { want }) => count + ('sample' in want ? 1 : 0), 0)
 }

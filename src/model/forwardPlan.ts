@@ -36,6 +36,8 @@ export interface ForwardParts {
   readonly adapters: AdapterBuffers
   /** The step's tables. */
   readonly step: Tracked
+  /** u32 [maxSpans]: tokens that an earlier step left for the next. */
+  readonly registers: Tracked
   readonly limits: StepLimits
 }
 
@@ -197,6 +199,7 @@ class Binder {
       this.#kernels.embed.bind({
         params: this.#params.add(embedParams({ hidden: spec.hiddenSize, shardStart: rowStart, shardRows: rows })),
         step: this.#parts.step,
+        registers: this.#parts.registers,
         table: buffer,
         residual,
       }),

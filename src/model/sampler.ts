@@ -14,7 +14,7 @@ import type { Tracked } from '../gpu/ledger.ts'
 import type { StepRecorder } from '../gpu/recorder.ts'
 import { PLAIN_WORKGROUP } from './kernels/choice.ts'
 import { type CrewShape, crewShape } from './kernels/crew.ts'
-import { STEP_INCLUDE } from './kernels/includes.ts'
+import { REGISTERS_INCLUDE, STEP_INCLUDE } from './kernels/includes.ts'
 import { TokenCounts } from './tokenCounts.ts'
 
 /** Likeliest tokens a record has room for. */
@@ -40,6 +40,7 @@ const SAMPLE: KernelDefinition = {
     { name: 'logits', access: 'read' },
     { name: 'records', access: 'write' },
     { name: 'counts', access: 'write' },
+    { name: 'registers', access: 'write' },
   ],
 }
 const LOGPROBS: KernelDefinition = {
@@ -59,10 +60,16 @@ const ADJUST: KernelDefinition = {
   ],
 }
 
+/** Statuses of a record, as sample.wgsl writes them; any other means that nothing could be drawn. */
+const DRAWN = 0
+const VOID = 2
+
 /** What the kernels left about one logits row. Structurally the engine's LogitsRecord. */
 export interface SampledRecord {
   /** Null when a logit is NaN or infinite, or no token may be drawn. */
   readonly token: number | null
+  /** The row was fed by a sequence that had ended. */
+  readonly isVoid?: boolean
   readonly logprobs: {
     readonly logprob: number
     readonly rank: number
@@ -75,6 +82,8 @@ export interface SamplerParts {
   readonly step: Tracked
   /** f32 [maxLogits, vocabSize]; never written. */
   readonly logits: Tracked
+  /** u32: where tokens are kept for the next step, as many as sequences that run at once. */
+  readonly registers: Tracked
   readonly vocabSize: number
   readonly maxLogits: number
   /** Sequences that run at once, so rows that are adjusted in one step. Default maxLogits. */
@@ -118,12 +127,12 @@ export class Sampler {
 
   /** @throws GpuOutOfMemoryError, ShaderError; nothing is left allocated then. */
   static async create(gpu: Gpu, parts: SamplerParts): Promise<Sampler> {
-    const { step, logits, vocabSize, maxLogits, maxSequences = maxLogits, crew = crewShape(gpu.can) } = parts
+    const { step, logits, registers, vocabSize, maxLogits, maxSequences = maxLogits, crew = crewShape(gpu.can) } = parts
+    const constants = { WORKGROUP: crew.workgroup }
     const includes = { step: STEP_INCLUDE, crew: crew.source }
-    const wanted = { constants: { WORKGROUP: crew.workgroup }, includes }
     const [sample, logprobs, adjust] = await Promise.all([
-      gpu.kernel(SAMPLE, wanted),
-      gpu.kernel(LOGPROBS, wanted),
+      gpu.kernel(SAMPLE, { constants, includes: { ...includes, registers: REGISTERS_INCLUDE } }),
+      gpu.kernel(LOGPROBS, { constants, includes }),
       gpu.kernel(ADJUST, { constants: { WORKGROUP: PLAIN_WORKGROUP, CHUNK }, includes: { step: STEP_INCLUDE } }),
     ])
     const numRounds = Math.ceil(maxSequences / ADJUSTED_ROWS)
@@ -132,7 +141,7 @@ export class Sampler {
       const buffers = await allocate(gpu, { maxLogits, vocabSize, maxSequences, numRounds })
       const { records, adjusted, params } = buffers
       const paramsAt = (index: number) => ({ buffer: params.buffer, offset: index * PARAMS_BYTES, size: 16 })
-      const shared = { step, records, counts: counts.buffer }
+      const shared = { step, records, counts: counts.buffer, registers }
       const rounds = Array.from({ length: numRounds }, (_, round): Round => {
         const words = Uint32Array.of(vocabSize, 1, round * ADJUSTED_ROWS, 0)
         gpu.write(params, (round + 1) * PARAMS_BYTES, words)
@@ -203,7 +212,8 @@ async function allocate(
 export function readRecord(bytes: Uint8Array<ArrayBuffer>, index: number, topLogprobs: number | null): SampledRecord {
   const words = new Uint32Array(bytes.buffer, bytes.byteOffset + index * RECORD_BYTES, RECORD_WORDS)
   const floats = new Float32Array(bytes.buffer, bytes.byteOffset + index * RECORD_BYTES, RECORD_WORDS)
-  if (words[1] !== 0) return { token: null, logprobs: null }
+  if (words[1] === VOID) return { token: null, logprobs: null, isVoid: true }
+  if (words[1] !== DRAWN) return { token: null, logprobs: null }
   const token = words[0]!
   if (topLogprobs === null) return { token, logprobs: null }
   const top = Array.from({ length: topLogprobs }, (_, i) => ({ token: words[4 + 2 * i]!, logprob: floats[5 + 2 * i]! }))

@@ -3,10 +3,11 @@
  * is written here; the two must agree word for word (stepTables.test.ts holds them together).
  *
  *   header  16 words: counts and the offsets of the tables behind it
- *   rows     4 words each: token, position, offset of the sequence's block table, adapter slot + 1 (0 = base)
+ *   rows     4 words each: token (or FED and a register), position, offset of the sequence's block table,
+ *            adapter slot + 1 (0 = base)
  *   tiles    4 words each: slot, first row, rows, 0: the adapter segments, cut into pieces of at most TILE_ROWS
  *   logits  16 words each: which row, what to do with its logits, how to sample
- *   lists    block tables and adjustments of logits, wherever their owners say
+ *   lists    block tables, stop ids and adjustments of logits, wherever their owners say
  */
 import { invariant } from '../errors.ts'
 import { ADJUSTMENT_WORDS, type Adjustment } from './adjustment.ts'
@@ -15,6 +16,8 @@ const HEADER_WORDS = 16
 const ROW_WORDS = 4
 const TILE_WORDS = 4
 const LOGITS_WORDS = 16
+/** Bit of a row's token: what follows is a register. */
+const FED = 0x80000000
 
 /** Below this a temperature means greedy, as in vLLM. */
 const GREEDY_BELOW = 1e-5
@@ -37,7 +40,8 @@ export interface StepShape {
 }
 
 export interface RowEntry {
-  readonly token: number
+  /** A token id, or the register in which an earlier step left it. */
+  readonly token: number | { readonly register: number }
   readonly position: number
   /** Offset of the sequence's block table, as addList() returned it. */
   readonly blockTable: number
@@ -59,6 +63,8 @@ export interface LogitsEntry {
   readonly position: number
   /** Offset of the row's adjustment, as addAdjustment() returned it, or null. */
   readonly adjustment: number | null
+  /** Where the token is kept for the next step, and the tokens after which there is none. Default: it is not kept. */
+  readonly keep?: { readonly register: number; readonly stopIds: readonly number[] }
 }
 
 export class StepTables {
@@ -121,7 +127,7 @@ export class StepTables {
 
   addRow({ token, position, blockTable, slot }: RowEntry): void {
     const at = this.words[3]! + this.#rows++ * ROW_WORDS
-    this.words[at] = token
+    this.words[at] = typeof token === 'number' ? token : (FED | token.register) >>> 0
     this.words[at + 1] = position
     this.words[at + 2] = blockTable
     this.words[at + 3] = slot === null ? 0 : slot + 1
@@ -153,6 +159,12 @@ export class StepTables {
     words[at + 8] = entry.seed
     words[at + 9] = entry.position
     words[at + 10] = entry.adjustment ?? 0
+    if (entry.keep) {
+      const { register, stopIds } = entry.keep
+      words[at + 11] = register + 1
+      words[at + 12] = stopIds.length > 0 ? this.addList(stopIds) : 0
+      words[at + 13] = stopIds.length
+    }
     if (entry.adjustment !== null) words[words[8]! + this.#adjusted++] = index
   }
 
@@ -182,12 +194,14 @@ export function stepWords(limits: {
   blocksPerSequence: number
   /** Of one row: see adjustmentWords(). A span has at most one row that is adjusted. */
   adjustmentWords: number
+  /** Most stop ids of one row. A span draws one token at most. */
+  maxStopIds: number
 }): number {
-  const { maxRows, maxSpans, maxLogits, blocksPerSequence, adjustmentWords } = limits
+  const { maxRows, maxSpans, maxLogits, blocksPerSequence, adjustmentWords, maxStopIds } = limits
   return (
     HEADER_WORDS +
     maxRows * (ROW_WORDS + TILE_WORDS) +
     maxLogits * LOGITS_WORDS +
-    maxSpans * (blocksPerSequence + 1 + adjustmentWords)
+    maxSpans * (blocksPerSequence + 1 + adjustmentWords + maxStopIds)
   )
 }

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { MAX_IN_FLIGHT } from '../../src/engine/batch.ts'
 import { Engine } from '../../src/engine/engine.ts'
 import { EngineClosedError, EngineUnavailableError, StepFailedError } from '../../src/engine/errors.ts'
 import type { GenerationEvent, GenerationRequest } from '../../src/engine/generation.ts'
@@ -12,6 +13,8 @@ import { type Arrival, arrival, fitting, limits, VOCAB_SIZE } from '../support/s
 const load = fc.record({
   limits,
   arrivals: fc.array(arrival, { minLength: 1, maxLength: 20, size: 'max' }),
+  depth: fc.option(fc.integer({ min: 1, max: 8 }), { freq: 6, nil: undefined }),
+  latency: fc.nat(6),
   failAtStep: fc.option(fc.nat(60), { freq: 1 }),
   closeAt: fc.option(fc.nat(60), { freq: 1 }),
 })
@@ -40,13 +43,21 @@ class Load {
     this.#scenario = scenario
     this.#runner = new FakeRunner({
       limits: scenario.limits,
+      latency: scenario.latency,
+      maxInFlight: scenario.depth ?? MAX_IN_FLIGHT,
       inFlight: (index) => {
-        this.hasFailed = index === scenario.failAtStep
+        if (index === scenario.failAtStep) this.hasFailed = true
         if (this.hasFailed) throw new Error('the device is gone')
       },
     })
     const observer = { finished: (trace: RequestTrace) => void this.finished.push(trace) }
-    this.engine = new Engine(this.#runner, { checkIntegrity: true, maxPassedOver: 3, observer })
+    const { depth } = scenario
+    this.engine = new Engine(this.#runner, {
+      checkIntegrity: true,
+      maxPassedOver: 3,
+      observer,
+      ...(depth === undefined ? {} : { depth }),
+    })
   }
 
   get numSteps(): number {

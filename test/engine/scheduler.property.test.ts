@@ -12,6 +12,7 @@ const MAX_PASSED_OVER = 3
 const load = fc.record({
   limits,
   prefixCache: fc.boolean(),
+  depth: fc.integer({ min: 1, max: 8 }),
   arrivals: fc.array(arrival, { minLength: 1, maxLength: 30, size: 'max' }),
 })
 
@@ -28,10 +29,11 @@ class Load {
     limits: SchedulerDriver['runner']['limits']
     arrivals: readonly Arrival[]
     prefixCache: boolean
+    depth: number
   }) {
     this.driver = new SchedulerDriver(
       { limits: scenario.limits },
-      { maxPassedOver: MAX_PASSED_OVER, prefixCache: scenario.prefixCache },
+      { maxPassedOver: MAX_PASSED_OVER, prefixCache: scenario.prefixCache, depth: scenario.depth },
     )
     this.#queue = scenario.arrivals.map((one) => fitting(one, this.driver.scheduler.contextLength))
   }
@@ -41,7 +43,7 @@ class Load {
       this.#arrive(tick)
       this.#abort(tick)
       this.#step()
-      if (tick > 80 && this.#live.length === 0) return
+      if (tick > 80 && this.#live.length === 0 && !this.driver.isBusy) return
     }
     throw new Error('A sequence never ends')
   }
@@ -94,16 +96,18 @@ class Load {
     for (const { sequence, arrival } of this.#live) {
       if (arrival.abortAfter === null || arrival.at + arrival.abortAfter !== tick) continue
       this.#aborted.add(sequence)
-      this.driver.scheduler.remove(sequence)
+      this.driver.remove(sequence)
     }
   }
 
   #step(): void {
     const { scheduler, finished } = this.driver
     const wasIdle = scheduler.numRunning === 0
+    const wasBusy = this.driver.isBusy
     const waited = this.#live.filter(({ sequence }) => !sequence.isRunning)
     const plan = this.driver.step()
     if (!plan) {
+      if (wasBusy) return
       for (const { sequence } of this.#live) expect(sequence.isResident, 'a sequence that could run waits').toBe(false)
       return
     }
@@ -130,6 +134,8 @@ describe('a scheduler under random load', () => {
     let numSteps = 0
     let numPreemptions = 0
     let numCached = 0
+    let numFed = 0
+    let numSurplus = 0
     fc.assert(
       fc.property(load, (scenario) => {
         const run = new Load(scenario)
@@ -138,6 +144,9 @@ describe('a scheduler under random load', () => {
         numSteps += run.numSteps
         numPreemptions += run.driver.scheduler.numPreemptions
         numCached += run.driver.scheduler.numCachedTokens
+        numFed += run.driver.numFed
+        numSurplus += run.driver.numSurplus
+        if (scenario.depth === 1) expect(run.driver.numFed + run.driver.numSurplus).toBe(0)
         if (!scenario.prefixCache) expect(run.driver.scheduler.numCachedTokens).toBe(0)
       }),
       { seed: 20, numRuns: 600 },
@@ -146,5 +155,7 @@ describe('a scheduler under random load', () => {
     expect(numSteps).toBeGreaterThan(20_000)
     expect(numCached).toBeGreaterThan(1500)
     expect(numPreemptions).toBeGreaterThan(200)
+    expect(numFed).toBeGreaterThan(10_000)
+    expect(numSurplus).toBeGreaterThan(1000)
   })
 })

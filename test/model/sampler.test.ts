@@ -39,6 +39,38 @@ describe.each(CREWS)('sampler in $name', (crew) => {
     expect((await tokens(rows)).toSpliced(3, 1)).toEqual([best, first, second, 1])
   })
 
+  it('keeps what it drew for the next step, marks what ended a sequence, and is void behind that', async () => {
+    const ENDED = 0x80000000
+    const keep = (register: number, stopIds: readonly number[] = []) => ({ keep: { register, stopIds } })
+    const likes = (id: number) => ({ logits: few(...Array.from({ length: id }, () => 0), 9) })
+    const nothing = { logits: few(1), allowed: maskOf([]) }
+    await bench.run([
+      { ...likes(3), ...keep(2) },
+      { ...likes(4), ...keep(0, [7, 4]) },
+      { ...likes(5), ...keep(1, [4, 6]), banned: [6] },
+      { ...likes(6) },
+      { ...nothing, ...keep(3) },
+    ])
+    const first = await bench.registers(4)
+    expect(first.slice(0, 3)).toEqual([ENDED + 4, 5, 3])
+    expect(first[3]! >= ENDED).toBe(true)
+    const second = await bench.run([
+      { ...likes(8), fedBy: 0, ...keep(0) },
+      { ...likes(9), fedBy: 1, ...keep(1) },
+      { ...likes(9), fedBy: 3, ...keep(3), banned: [1] },
+      { ...likes(7), ...keep(2, [7]), score: 11 },
+    ])
+    expect(second.map(({ token, isVoid = false }) => [token, isVoid])).toEqual([
+      [null, true],
+      [9, false],
+      [null, true],
+      [11, false],
+    ])
+    expect(await bench.registers(4)).toEqual([ENDED + 4, 9, 3, first[3]])
+    await bench.run([{ ...likes(8), ...keep(0) }])
+    expect(await bench.registers(1)).toEqual([8])
+  })
+
   it('draws the token an exact sort draws, for every filter and their mixtures', async () => {
     const rows: SamplerRow[] = []
     for (let i = 0; i < 210; i++) {

@@ -1,8 +1,18 @@
 /**
- * A runner without a GPU: it computes the fake model through a simulated KV cache of physical blocks, and throws where a
- * batch breaks the contract in batch.ts. Spans are computed in reverse order, since the order must not matter.
+ * A runner without a GPU: it computes the fake model through a simulated KV cache of physical blocks and registers, and
+ * throws where a batch breaks the contract in batch.ts. Spans are computed in reverse order, since the order must not
+ * matter. A step is computed when it is submitted, and its result comes some tasks later, as with a device.
  */
-import type { Batch, LogitsRecord, Runner, RunnerLimits, Span, StepResult } from '../../src/engine/batch.ts'
+import {
+  type Batch,
+  type LogitsRecord,
+  MAX_IN_FLIGHT,
+  numRowsOf,
+  type Runner,
+  type RunnerLimits,
+  type Span,
+  type StepResult,
+} from '../../src/engine/batch.ts'
 import { after, cellOf, EMPTY, logprobsOf, sample } from './fakeModel.ts'
 
 export const FAKE_LIMITS: RunnerLimits = {
@@ -24,6 +34,18 @@ export interface FakeRunnerOptions {
   readonly weightsOf?: (slot: number) => number | undefined
   /** Runs while a step is in flight. What it throws is the step's failure. */
   readonly inFlight?: (index: number, batch: Batch) => void | Promise<void>
+  /** Tasks after which a result comes. Default 0. */
+  readonly latency?: number
+  /** Results that may be outstanding. */
+  readonly maxInFlight?: number
+}
+
+/** What a draw left for the sequence's next span. */
+interface Register {
+  readonly token: number
+  /** That the token will have. */
+  readonly position: number
+  readonly hasEnded: boolean
 }
 
 /** What a token left, and in which step. */
@@ -38,13 +60,22 @@ export class FakeRunner implements Runner {
   readonly #inFlight: (index: number, batch: Batch) => void | Promise<void>
   /** By block * blockSize + offset. */
   readonly #cells: (Cell | undefined)[] = []
+  readonly #registers: (Register | undefined)[] = []
+  readonly #latency: number
+  readonly #maxInFlight: number
   #numSteps = 0
-  #busy = false
+  #numInFlight = 0
+  #last: Promise<unknown> = Promise.resolve()
+  /** Most results that were ever outstanding at once. */
+  mostInFlight = 0
 
-  constructor({ limits, weightsOf = (slot) => slot + 1, inFlight = () => {} }: FakeRunnerOptions = {}) {
+  constructor(options: FakeRunnerOptions = {}) {
+    const { limits, weightsOf = (slot) => slot + 1, inFlight = () => {} } = options
     this.limits = { ...FAKE_LIMITS, ...limits }
     this.#weightsOf = weightsOf
     this.#inFlight = inFlight
+    this.#latency = options.latency ?? 0
+    this.#maxInFlight = options.maxInFlight ?? MAX_IN_FLIGHT
   }
 
   get numSteps(): number {
@@ -52,16 +83,31 @@ export class FakeRunner implements Runner {
   }
 
   async submit(batch: Batch): Promise<StepResult> {
-    check(!this.#busy, 'a step was submitted before the last one had ended')
-    this.#busy = true
+    check(this.#numInFlight < this.#maxInFlight, `${this.#numInFlight} results are out already`)
+    this.mostInFlight = Math.max(this.mostInFlight, ++this.#numInFlight)
+    const index = this.#numSteps
+    const result = this.#answer(index, batch, this.run(batch), this.#last)
+    this.#last = result
+    return result
+  }
+
+  async echo(): Promise<void> {
+    await this.#wait()
+  }
+
+  /** In the order of submission; after a failure all fail. */
+  async #answer(index: number, batch: Batch, result: StepResult, before: Promise<unknown>): Promise<StepResult> {
     try {
-      const index = this.#numSteps
-      const result = this.run(batch)
+      await Promise.all([this.#wait(), before])
       await this.#inFlight(index, batch)
       return result
     } finally {
-      this.#busy = false
+      this.#numInFlight--
     }
+  }
+
+  async #wait(): Promise<void> {
+    for (let i = 0; i < this.#latency; i++) await new Promise((resolve) => setImmediate(resolve))
   }
 
   /** One step, at once. */
@@ -85,7 +131,8 @@ export class FakeRunner implements Runner {
       check(cell.step < this.#numSteps, `position ${position} is read in the step that writes it`)
       past = after(past, cell.value)
     }
-    const states = span.tokens.map((token, row) => {
+    const fed = this.#fedOf(span)
+    const states = (span.tokens ?? [fed!.token]).map((token, row) => {
       const position = span.start + row
       const at = this.#at(span, position)
       check(this.#cells[at]?.step !== this.#numSteps, `two spans write block ${Math.floor(at / this.limits.blockSize)}`)
@@ -95,10 +142,29 @@ export class FakeRunner implements Runner {
       return past
     })
     return span.logits.map(({ row, want, topLogprobs }) => {
-      if ('sample' in want) return sample(states[row]!, want, topLogprobs, vocabSize)
+      if (fed?.hasEnded) return { token: null, logprobs: null, isVoid: true }
+      if ('sample' in want) {
+        const drawn = sample(states[row]!, want, topLogprobs, vocabSize)
+        const hasEnded = want.stopIds?.includes(drawn.token) ?? false
+        if (span.register !== undefined) {
+          this.#registers[span.register] = { token: drawn.token, position: want.position, hasEnded }
+        }
+        return drawn
+      }
       const logprobs = topLogprobs === null ? null : logprobsOf(states[row]!, want.score, topLogprobs, vocabSize)
       return { token: want.score, logprobs }
     })
+  }
+
+  /** What the span's register holds, if that is what it computes. */
+  #fedOf({ tokens, register, start }: Span): Register | null {
+    if (tokens !== null) return null
+    const held = register === undefined ? undefined : this.#registers[register]
+    check(
+      held && (held.hasEnded || held.position === start),
+      `position ${start} is fed from a register that holds another`,
+    )
+    return held
   }
 
   #at({ blockTable }: Span, position: number): number {
@@ -111,14 +177,22 @@ export class FakeRunner implements Runner {
     const sum = (count: (span: Span) => number): number => spans.reduce((total, span) => total + count(span), 0)
     check(spans.length > 0, 'a step has no spans')
     check(spans.length <= maxSpans, `${spans.length} spans`)
-    check(sum((span) => span.tokens.length) <= maxRows, 'too many rows')
+    check(sum(numRowsOf) <= maxRows, 'too many rows')
+    const registers = spans.flatMap(({ register }) => register ?? [])
+    check(new Set(registers).size === registers.length, 'two spans have the same register')
+    check(
+      registers.every((register) => register >= 0 && register < maxSpans),
+      'a register does not exist',
+    )
     check(sum((span) => span.logits.length) <= maxLogitsRows, 'too many logits rows')
   }
 
-  #checkSpan({ tokens, start, blockTable, logits }: Span): void {
+  #checkSpan(span: Span): void {
+    const { tokens, start, blockTable, logits } = span
     const { blockSize, numBlocks, maxModelLen, vocabSize } = this.limits
-    const end = start + tokens.length
-    check(tokens.length > 0, 'a span has no tokens')
+    const numRows = numRowsOf(span)
+    const end = start + numRows
+    check(numRows > 0, 'a span has no tokens')
     check(end <= maxModelLen, `position ${end} is beyond the model`)
     check(blockTable.length * blockSize >= end, 'the block table is too short')
     check(
@@ -126,11 +200,11 @@ export class FakeRunner implements Runner {
       'a block does not exist',
     )
     check(
-      tokens.every((token) => token >= 0 && token < vocabSize),
+      (tokens ?? []).every((token) => token >= 0 && token < vocabSize),
       'a token does not exist',
     )
     logits.forEach(({ row, want, topLogprobs }, i) => {
-      check(row < tokens.length && row > (logits[i - 1]?.row ?? -1), 'logits rows are out of order')
+      check(row < numRows && row > (logits[i - 1]?.row ?? -1), 'logits rows are out of order')
       check(topLogprobs === null || topLogprobs <= 20, 'too many logprobs')
       if ('sample' in want) check(want.position === start + row + 1 && want.banned.length <= 32, 'a wrong draw')
     })

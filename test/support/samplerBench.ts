@@ -40,6 +40,10 @@ export interface SamplerRow {
   readonly history?: TokenHistory
   readonly score?: number
   readonly top?: number
+  /** Where the token is kept, and the ids after which there is none. */
+  readonly keep?: { readonly register: number; readonly stopIds: readonly number[] }
+  /** The register that fed the row of these logits; else its token was known. */
+  readonly fedBy?: number
 }
 
 export class SamplerBench {
@@ -47,30 +51,34 @@ export class SamplerBench {
   readonly sampler: Sampler
   readonly #step: Tracked
   readonly #logits: Tracked
+  readonly #registers: Tracked
   readonly #tables = new StepTables(512 * 1024)
 
-  private constructor(gpu: Gpu, sampler: Sampler, step: Tracked, logits: Tracked) {
+  private constructor(gpu: Gpu, sampler: Sampler, step: Tracked, logits: Tracked, registers: Tracked) {
     this.gpu = gpu
     this.sampler = sampler
     this.#step = step
     this.#logits = logits
+    this.#registers = registers
   }
 
   static async open({ wish, crew }: TestCrew): Promise<SamplerBench> {
     const gpu = await openGpu(wish)
-    const [step, logits] = await gpu.allocateAll([
+    const [step, logits, registers] = await gpu.allocateAll([
       { label: 'step', purpose: 'tables', byteLength: 2 * 1024 * 1024 },
       { label: 'logits', purpose: 'activations', byteLength: MAX_ROWS * VOCAB * 4 },
+      { label: 'registers', purpose: 'tables', byteLength: MAX_ROWS * 4 },
     ])
     const sampler = await Sampler.create(gpu, {
       step: step!,
       logits: logits!,
+      registers: registers!,
       vocabSize: VOCAB,
       maxLogits: MAX_ROWS,
       maxSequences: MAX_SEQUENCES,
       ...(crew ? { crew } : {}),
     })
-    return new SamplerBench(gpu, sampler, step!, logits!)
+    return new SamplerBench(gpu, sampler, step!, logits!, registers!)
   }
 
   /** One step: uploads, draws, reads back. */
@@ -101,16 +109,20 @@ export class SamplerBench {
     }))
     const adjusted = wanted.filter(isAdjusted).length
     const tables = this.#tables
-    tables.begin({ rows: 0, tiles: 0, logits: rows.length, splits: 1, adjusted })
-    rows.forEach(({ score = null, top = null }, i) => {
+    tables.begin({ rows: rows.length, tiles: 0, logits: rows.length, splits: 1, adjusted })
+    for (const { fedBy } of rows) {
+      tables.addRow({ token: fedBy === undefined ? 0 : { register: fedBy }, position: 0, blockTable: 0, slot: null })
+    }
+    rows.forEach(({ score = null, top = null, keep }, i) => {
       const want = wanted[i]!
       tables.addLogits({
-        row: 0,
+        row: i,
         score,
         topLogprobs: top,
         ...want.sample,
         position: want.position,
         adjustment: isAdjusted(want) ? tables.addAdjustment(adjustmentOf(want, this.sampler.counts)) : null,
+        ...(keep ? { keep } : {}),
       })
     })
     this.gpu.write(this.#step, 0, tables.words, tables.length)
@@ -124,11 +136,17 @@ export class SamplerBench {
     recorder.submit()
   }
 
+  /** What the first registers hold. */
+  async registers(count: number): Promise<number[]> {
+    return [...new Uint32Array((await this.gpu.readback(this.#registers, 0, count * 4)).buffer)]
+  }
+
   /** @throws when the sampler leaves a buffer behind. */
   close(): void {
     this.sampler.close()
     this.#step.destroy()
     this.#logits.destroy()
+    this.#registers.destroy()
     const left = this.gpu.ledger.describe()
     this.gpu.close()
     if (left) throw new Error(`Left on the GPU: ${left}`)

@@ -77,6 +77,7 @@ export const arrival: fc.Arbitrary<Arrival> = fc.record({
     stopIds: fc.oneof(fc.constant([]), fc.uniqueArray(token, { maxLength: 2 })),
     topLogprobs: fc.option(fc.nat(2)),
     promptLogprobs: fc.option(fc.nat(2), { freq: 2 }),
+    awaitsTokens: fc.constantFrom(false, false, false, true),
   }),
 })
 

@@ -1,8 +1,8 @@
 /** Packs step tables for kernel tests out of what matters to them. */
-import { StepTables, TILE_ROWS } from '../../src/model/stepTables.ts'
+import { type RowEntry, StepTables, TILE_ROWS } from '../../src/model/stepTables.ts'
 
 export interface TestRow {
-  readonly token?: number
+  readonly token?: RowEntry['token']
   readonly position?: number
   /** Physical block of each logical one. */
   readonly blocks?: readonly number[]

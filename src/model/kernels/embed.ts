@@ -3,7 +3,7 @@ import source from '../../../shaders/embed.wgsl' with { type: 'text' }
 import type { Grid, KernelDefinition } from '../../gpu/kernel.ts'
 import type { FloatDtype } from '../../weights/dtype.ts'
 import { type KernelChoice, PLAIN_WORKGROUP, paramWords } from './choice.ts'
-import { STEP_INCLUDE, WEIGHTS_INCLUDE } from './includes.ts'
+import { REGISTERS_INCLUDE, STEP_INCLUDE, WEIGHTS_INCLUDE } from './includes.ts'
 
 const definition: KernelDefinition = {
   name: 'embed',
@@ -12,12 +12,14 @@ const definition: KernelDefinition = {
     { name: 'params', access: 'uniform' },
     { name: 'step', access: 'read' },
     { name: 'table', access: 'read' }, //      [shardRows, hidden]
+    { name: 'registers', access: 'read' }, //  [maxSpans]
     { name: 'residual', access: 'write' }, //  [rows, hidden]
   ],
 }
 
 export function embedKernel(dtype: FloatDtype): KernelChoice {
-  return { definition, specialisation: { includes: { step: STEP_INCLUDE, weights: WEIGHTS_INCLUDE[dtype] } } }
+  const includes = { step: STEP_INCLUDE, registers: REGISTERS_INCLUDE, weights: WEIGHTS_INCLUDE[dtype] }
+  return { definition, specialisation: { includes } }
 }
 
 /** One shard of the table: tokens shardStart .. shardStart + shardRows - 1. */

@@ -1,6 +1,7 @@
 /** Texts that several kernels include: the step's tables, weights by element type, the adapters' table. */
 import loraSlab from '../../../shaders/lora_slab.wgsl' with { type: 'text' }
 import loraTable from '../../../shaders/lora_table.wgsl' with { type: 'text' }
+import registers from '../../../shaders/registers.wgsl' with { type: 'text' }
 import step from '../../../shaders/step.wgsl' with { type: 'text' }
 import weightsBf16 from '../../../shaders/weights_bf16.wgsl' with { type: 'text' }
 import weightsF16 from '../../../shaders/weights_f16.wgsl' with { type: 'text' }
@@ -8,6 +9,8 @@ import weightsF32 from '../../../shaders/weights_f32.wgsl' with { type: 'text' }
 import type { FloatDtype } from '../../weights/dtype.ts'
 
 export const STEP_INCLUDE: string = step
+
+export const REGISTERS_INCLUDE: string = registers
 
 export const LORA_TABLE_INCLUDE: string = loraTable
 

@@ -25,6 +25,7 @@ describe('embed', () => {
           params: embedParams({ hidden, shardStart: 0, shardRows: VOCABULARY }),
           step: stepWordsOf({ rows: TOKENS.map((token) => ({ token })) }),
           table: table.words,
+          registers: Uint32Array.of(0),
           residual: new Float32Array(TOKENS.length * hidden).fill(UNTOUCHED),
         },
         embedGrid(hidden, TOKENS.length),
@@ -37,6 +38,7 @@ describe('embed', () => {
     const hidden = 8
     const whole = new Random(3).floats(VOCABULARY * hidden)
     const step = await bench.upload('step', stepWordsOf({ rows: TOKENS.map((token) => ({ token })) }))
+    const registers = Uint32Array.of(0)
     const residual = await bench.upload('residual', new Float32Array(TOKENS.length * hidden).fill(UNTOUCHED))
     const expected = embedReference(whole, hidden, TOKENS)
     for (const [shardStart, shardRows] of [
@@ -57,10 +59,27 @@ describe('embed', () => {
       const table = whole.slice(shardStart * hidden, (shardStart + shardRows) * hidden)
       await bench.run(
         embedKernel('F32'),
-        { params: embedParams({ hidden, shardStart, shardRows }), step, table, residual },
+        { params: embedParams({ hidden, shardStart, shardRows }), step, table, registers, residual },
         embedGrid(hidden, TOKENS.length),
       )
     }
     expect(await bench.floats(residual)).toEqual(expected)
+  })
+
+  it('takes the token of a row out of a register, ended or not', async ({ bench }) => {
+    const hidden = 8
+    const table = new Random(4).floats(VOCABULARY * hidden)
+    const { residual } = await bench.run(
+      embedKernel('F32'),
+      {
+        params: embedParams({ hidden, shardStart: 0, shardRows: VOCABULARY }),
+        step: stepWordsOf({ rows: [{ token: 3 }, { token: { register: 2 } }, { token: { register: 0 } }] }),
+        table,
+        registers: Uint32Array.of(0x80000000 + 510, 1, 77),
+        residual: new Float32Array(3 * hidden).fill(UNTOUCHED),
+      },
+      embedGrid(hidden, 3),
+    )
+    expect(await bench.floats(residual!)).toEqual(embedReference(table, hidden, [3, 77, 510]))
   })
 })
