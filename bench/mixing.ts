@@ -10,19 +10,13 @@ import { openGpu } from '../src/gpu/open.node.ts'
 import type { RegistryLease } from '../src/lora/registry.ts'
 import { readModelSpec } from '../src/model/config.ts'
 import { smolAdapter, smolFolder } from './support/smol.ts'
+import { median, rounded, Stopwatch } from './support/timing.ts'
 
 const MIB = 1024 * 1024
 const ROWS = 8
 const PROMPT = 64
 const STEPS = 6
 const SAMPLE = { sample: { temperature: 0, topK: 0, topP: 1, minP: 0, seed: 0 }, position: 0, banned: [] }
-
-interface Timing {
-  readonly wall: number[]
-  readonly cpu: number[]
-}
-
-const median = (values: readonly number[]) => [...values].sort((a, b) => a - b)[values.length >> 1]!
 
 async function main(options: readonly string[]): Promise<void> {
   const rounds = Number(options.find((option) => option.startsWith('--rounds='))?.slice(9) ?? 7)
@@ -58,15 +52,6 @@ async function main(options: readonly string[]): Promise<void> {
   const batch = (tokens: number, rank: number | null): Batch => ({
     spans: Array.from({ length: ROWS }, (_, i) => span(i, tokens, rank === null ? null : leases.get(rank)![i]!.slot)),
   })
-  const time = async (of: Batch, steps: number, into: Timing) => {
-    const cpu = process.cpuUsage()
-    const start = performance.now()
-    for (let i = 0; i < steps; i++) await runtime.runner.submit(of)
-    into.wall.push((performance.now() - start) / steps)
-    const { user, system } = process.cpuUsage(cpu)
-    into.cpu.push((user + system) / 1000 / steps)
-  }
-
   await bringIn(16, ROWS)
   await bringIn(64, ROWS)
   const cases = [
@@ -75,16 +60,17 @@ async function main(options: readonly string[]): Promise<void> {
     { name: 'decode r64', batch: batch(1, 64), steps: STEPS },
     { name: 'prefill base', batch: batch(PROMPT, null), steps: 1 },
     { name: 'prefill r16', batch: batch(PROMPT, 16), steps: 1 },
-  ].map((each) => ({ ...each, timing: { wall: [], cpu: [] } as Timing }))
+  ].map((each) => ({ ...each, timing: new Stopwatch() }))
   for (const each of cases) await runtime.runner.submit(each.batch)
-  for (let round = 0; round < rounds; round++) for (const each of cases) await time(each.batch, each.steps, each.timing)
+  for (let round = 0; round < rounds; round++)
+    for (const each of cases) await each.timing.time(() => runtime.runner.submit(each.batch), each.steps)
 
-  const before = { wall: [], cpu: [] } as Timing
-  const after = { wall: [], cpu: [] } as Timing
-  for (let round = 0; round < rounds; round++) await time(batch(1, null), STEPS, before)
+  const before = new Stopwatch()
+  const after = new Stopwatch()
+  for (let round = 0; round < rounds; round++) await before.time(() => runtime.runner.submit(batch(1, null)), STEPS)
   for (const lease of leases.get(64)!.splice(0)) lease.release()
   await bringIn(16, 100)
-  for (let round = 0; round < rounds; round++) await time(batch(1, null), STEPS, after)
+  for (let round = 0; round < rounds; round++) await after.time(() => runtime.runner.submit(batch(1, null)), STEPS)
 
   const counted = async (of: Batch) => {
     const start = gpu.counters.snapshot()
@@ -126,13 +112,7 @@ async function main(options: readonly string[]): Promise<void> {
       tableBytes: mixed.uploadedBytes,
     },
   }
-  console.log(
-    JSON.stringify(
-      report,
-      (_key, value) => (typeof value === 'number' && !Number.isInteger(value) ? Number(value.toFixed(3)) : value),
-      2,
-    ),
-  )
+  console.log(rounded(report))
   for (const lease of [...leases.values()].flat()) lease.release()
   await runtime.close()
   gpu.close()
