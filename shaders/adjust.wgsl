@@ -9,7 +9,7 @@
 // Data.   logits [rows, vocab] raw, untouched. An adjustment in the step's lists: slot + 1 or 0, repetition, presence,
 //         frequency, where its mask begins or 0, number of biases, then (id, f32) of each, ids ascending. A mask has a bit
 //         for each token, the lowest bit first. counts [slots, vocab]: how often the token was generated, and IN_PROMPT.
-// Limits. 5 bindings, no barriers. Twin: src/model/adjuster.ts.
+// Limits. 5 bindings, no barriers. Twin: src/model/adjustment.ts.
 
 //#include "step"
 
