@@ -196,12 +196,10 @@ function smallCases(rows: number): KernelCase[] {
       [
         ropeKvKernel(can, { bias: false, qkNorm: false }),
         {
-          params: ropeKvParams({ ...HEADS, eps: 1e-5 }),
+          params: ropeKvParams({ ...HEADS, eps: 1e-5 }, { bias: 0, qGain: 0, kGain: 0 }),
           step,
           qkv: ramp(rows * QKV),
-          bias: ramp(QKV),
-          qGain: ramp(64),
-          kGain: ramp(64),
+          vectors: ramp(QKV),
           rope: ramp(64),
           keys: new Float32Array(slots),
           values: new Float32Array(slots),

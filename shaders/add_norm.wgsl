@@ -2,12 +2,14 @@
 // Work.   One team owns one row; its lanes stride over it, four elements at a time, once to add and square and once to
 //         scale.
 // Data.   residual, delta, normed [rows, hidden]; gain, bias [hidden]. With GATHER the output rows are the logits rows:
-//         row i is the norm of the residual row that the step's i-th logits row names, and residual is only read.
+//         row i is the norm of the residual row that the step's i-th logits row names, and residual is only read. The
+//         included gain decides whether adapters are asked for a gain of their own.
 // Sums.   f32 with fma in each lane, then over the team. The addition rounds as residual + (delta + bias).
 // Limits. hidden is a multiple of 4.
 // Twin.   src/model/kernels/addNorm.ts; checked against test/support/reference/addNorm.ts.
 //#include "step"
 //#include "team"
+//#include "gain"
 
 const ADD = true; // add delta and write residual
 const HAS_BIAS = false; // the projection that made delta has a bias
@@ -16,6 +18,8 @@ const GATHER = false; // norm the logits rows only
 struct Params {
   hidden4: u32, // hidden / 4
   eps: f32,
+  slot_words: u32, // see gain_own
+  gain_word: u32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> step_words: array<u32>;
@@ -24,6 +28,12 @@ struct Params {
 @group(0) @binding(4) var<storage, read> bias: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> residual: array<vec4<f32>>;
 @group(0) @binding(6) var<storage, read_write> normed: array<vec4<f32>>;
+
+/// The base's gain, or where `own` is not 0 that of the row's adapter.
+fn gain4(own: u32, i: u32) -> vec4<f32> {
+  if (own != 0u) { return own_gain4(own, i); }
+  return gain[i];
+}
 
 @compute @workgroup_size(WORKGROUP)
 fn main(team: Team, @builtin(workgroup_id) group: vec3<u32>) {
@@ -49,7 +59,8 @@ fn main(team: Team, @builtin(workgroup_id) group: vec3<u32>) {
   let scale = inverseSqrt(sum / f32(params.hidden4 * 4u) + params.eps);
 
   let out = out_row * params.hidden4;
+  let own = own_gain(row, params.slot_words, params.gain_word);
   for (var i = team_lane(team); i < params.hidden4; i += team_lanes(team)) {
-    normed[out + i] = gain[i] * (residual[start + i] * scale);
+    normed[out + i] = gain4(own, i) * (residual[start + i] * scale);
   }
 }

@@ -28,6 +28,7 @@ struct Params {
   columns4: u32, // width of down / 4
   row_capacity: u32, // rows of a slice of down
   splits: u32,
+  tiles: u32, // see tile_at
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> step_words: array<u32>;
@@ -92,7 +93,7 @@ fn walk(dtype: u32, vectors: u32, rows: u32, team: Team, p: LoraProjection, o4: 
 
 @compute @workgroup_size(WORKGROUP)
 fn main(team: Team, @builtin(workgroup_id) group: vec3<u32>) {
-  let tile = tile_at(group.y);
+  let tile = tile_at(params.tiles, group.y);
   let entry = lora_entry(tile.slot, params.layer, params.num_layers, params.group);
   let g = lora_group(entry);
 

@@ -13,6 +13,7 @@ struct Params {
   layer: u32,
   num_layers: u32,
   group: u32,
+  tiles: u32, // see tile_at
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> step_words: array<u32>;
@@ -22,7 +23,7 @@ struct Params {
 
 @compute @workgroup_size(32)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-  let tile = tile_at(id.y);
+  let tile = tile_at(params.tiles, id.y);
   let entry = lora_entry(tile.slot, params.layer, params.num_layers, params.group);
   let outs4 = params.outs4;
   let stride4 = outs4.x + outs4.y + outs4.z;

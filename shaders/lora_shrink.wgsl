@@ -24,6 +24,7 @@ struct Params {
   group: u32,
   columns: u32, // width of down
   row_capacity: u32, // rows of a slice of down
+  tiles: u32, // see tile_at
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> step_words: array<u32>;
@@ -56,7 +57,7 @@ fn walk(dtype: u32, rows: u32, team: Team, slice: vec2<u32>, a: LoraGroup, colum
 
 @compute @workgroup_size(WORKGROUP)
 fn main(team: Team, @builtin(workgroup_id) group: vec3<u32>) {
-  let tile = tile_at(group.y);
+  let tile = tile_at(params.tiles, group.y);
   let a = lora_group(lora_entry(tile.slot, params.layer, params.num_layers, params.group));
   let column = team_index(team, group.x) * R;
   if (column >= a.rank_sum) { return; }

@@ -3,7 +3,9 @@
 //         multiples of 4. Matrices lie in slab in the adapter's own width with rows of 4 n elements, vectors as f32:
 //           A  [rank_sum, in], the ranks of the group's projections stacked
 //           B  [out, rank] of each projection
-//         Ranks are padded with zero rows and columns to multiples of 4; 0 means not adapted.
+//         Ranks are padded with zero rows and columns to multiples of 4; 0 means not adapted. Behind the last layer of a
+//         slot come an entry for the embedding, whose A is [vocab, rank], and one for the output layer; both may have
+//         rows of their own, of all tokens or of some.
 //         The kernel that includes this declares `table`.
 const LORA_ENTRY = 32u;
 const LORA_GROUPS = 4u;
@@ -36,4 +38,10 @@ fn lora_projection(entry: u32, projection: u32) -> LoraProjection {
   return LoraProjection(
     table[at], table[at + 1u], bitcast<f32>(table[at + 2u]), table[at + 3u], table[at + 4u], table[at + 5u],
   );
+}
+
+/// Rows in place of the base's: `count` rows in their own type, and an ascending list of their tokens, or 0 for all.
+struct LoraRows { matrix: u32, count: u32, tokens: u32, dtype: u32 }
+fn lora_rows(entry: u32) -> LoraRows {
+  return LoraRows(table[entry + 29u], table[entry + 30u], table[entry + 31u], table[entry + 3u]);
 }

@@ -4,12 +4,14 @@
 //         the heads, y the rows. Lanes take four pairs (i, i + half) at a time.
 // Data.   qkv [rows, (heads + 2 kv_heads) * head_dim]: q is turned in place, k and v go to their caches
 //         [slot, kv_heads, head_dim], slot = physical block * BLOCK + position % BLOCK. rope [positions, half] of
-//         (cos, sin). bias as wide as a row of qkv; q_gain and k_gain [head_dim].
+//         (cos, sin). vectors holds the bias, as wide as a row of qkv, and the gains of q and k, [head_dim]. The included
+//         gain decides whether adapters are asked for gains of their own.
 // Sums.   With QK_NORM each q and k head is first divided by its root mean square: f32 in each lane, then over the team.
-// Limits. head_dim is a multiple of 8. Eight storage buffers.
+// Limits. head_dim is a multiple of 8.
 // Twin.   src/model/kernels/ropeKv.ts; checked against test/support/reference/ropeKv.ts.
 //#include "step"
 //#include "team"
+//#include "gain"
 
 const HAS_BIAS = false;
 const QK_NORM = false;
@@ -19,21 +21,30 @@ struct Params {
   kv_heads: u32,
   half4: u32, // head_dim / 8: groups of four pairs
   eps: f32, // of the q and k norms
+  bias_at: u32, // in vectors, four elements each
+  q_gain_at: u32,
+  k_gain_at: u32,
+  slot_words: u32, // see gain_own
+  q_gain_word: u32, // that of k follows
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> step_words: array<u32>;
 @group(0) @binding(2) var<storage, read_write> qkv: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read> q_gain: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read> k_gain: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read> rope: array<vec4<f32>>;
-@group(0) @binding(7) var<storage, read_write> keys: array<vec4<f32>>;
-@group(0) @binding(8) var<storage, read_write> values: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> vectors: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> rope: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> keys: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read_write> values: array<vec4<f32>>;
 
 fn qkv_at(row_start: u32, i: u32) -> vec4<f32> {
   var x = qkv[row_start + i];
-  if (HAS_BIAS) { x += bias[i]; }
+  if (HAS_BIAS) { x += vectors[params.bias_at + i]; }
   return x;
+}
+
+/// The base's gain at `at`, or where `own` is not 0 that of the row's adapter.
+fn gain4(own: u32, at: u32, i: u32) -> vec4<f32> {
+  if (own != 0u) { return own_gain4(own, i); }
+  return vectors[at + i];
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -52,7 +63,11 @@ fn main(team: Team, @builtin(workgroup_id) group: vec3<u32>) {
   let is_value = head >= params.heads + params.kv_heads;
 
   var scale = 1.0;
+  var own = 0u;
+  var gain_at = params.q_gain_at;
   if (QK_NORM) {
+    own = own_gain(row, params.slot_words, params.q_gain_word + select(1u, 0u, is_query));
+    if (!is_query) { gain_at = params.k_gain_at; }
     var squares = vec4<f32>();
     for (var i = team_lane(team); i < 2u * half4; i += team_lanes(team)) {
       let x = qkv_at(row_start, first + i);
@@ -72,13 +87,8 @@ fn main(team: Team, @builtin(workgroup_id) group: vec3<u32>) {
       continue;
     }
     if (QK_NORM) {
-      if (is_query) {
-        low = q_gain[i] * (low * scale);
-        high = q_gain[half4 + i] * (high * scale);
-      } else {
-        low = k_gain[i] * (low * scale);
-        high = k_gain[half4 + i] * (high * scale);
-      }
+      low = gain4(own, gain_at, i) * (low * scale);
+      high = gain4(own, gain_at, half4 + i) * (high * scale);
     }
     let turn = (position * half4 + i) * 2u; // four (cos, sin) in two loads
     let a = rope[turn];

@@ -16,15 +16,22 @@ fn row_position(row: u32) -> u32 { return step_words[step_words[3] + row * STEP_
 /// Where the row's block table begins in step_words.
 fn row_blocks(row: u32) -> u32 { return step_words[step_words[3] + row * STEP_ROW_WORDS + 2u]; }
 
+/// Adapter slot of the row + 1; 0 for the base.
+fn row_slot(row: u32) -> u32 { return step_words[step_words[3] + row * STEP_ROW_WORDS + 3u]; }
+
 /// Slot in the cache of a position: physical block * BLOCK + offset in the block.
 fn cache_slot(blocks: u32, position: u32) -> u32 {
   return step_words[blocks + position / BLOCK] * BLOCK + position % BLOCK;
 }
 
-/// Rows of one adapter that are computed together.
+/// Words of the header that say where the tiles begin: those of the rows, and those of the logits rows.
+const STEP_TILES = 4u;
+const STEP_HEAD_TILES = 9u;
+
+/// Rows of one adapter that are computed together. `tiles` is one of the two above.
 struct Tile { slot: u32, row_start: u32, row_count: u32 }
-fn tile_at(tile: u32) -> Tile {
-  let at = step_words[4] + tile * STEP_TILE_WORDS;
+fn tile_at(tiles: u32, tile: u32) -> Tile {
+  let at = step_words[tiles] + tile * STEP_TILE_WORDS;
   return Tile(step_words[at], step_words[at + 1u], step_words[at + 2u]);
 }
 

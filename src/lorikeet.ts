@@ -138,10 +138,10 @@ export class Lorikeet {
       })
       const log = options.log ?? (() => undefined)
       const registry = runtime.adapters
-      const { spec, sizes } = runtime
+      const { spec, sizes, baseRows } = runtime
       const { maxHostLoras, loraHostMemory } = options
       const adapters = new Adapters({
-        ...{ registry, spec, maxRank: sizes.maxLoraRank, host, log },
+        ...{ registry, spec, maxRank: sizes.maxLoraRank, baseRows, host, log },
         ...(maxHostLoras !== undefined && { maxHostAdapters: maxHostLoras }),
         ...(loraHostMemory !== undefined && { maxHostBytes: loraHostMemory }),
       })

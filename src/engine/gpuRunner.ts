@@ -9,7 +9,7 @@ import { invariant } from '../errors.ts'
 import type { Gpu } from '../gpu/gpu.ts'
 import type { Tracked } from '../gpu/ledger.ts'
 import type { PendingReadback, ReadbackRing } from '../gpu/readbackRing.ts'
-import { type AdapterUse, combineUses } from '../model/adapterUse.ts'
+import { type AdapterUse, combineUses, isUsed } from '../model/adapterUse.ts'
 import { adjustmentWords } from '../model/adjustment.ts'
 import type { ForwardPass } from '../model/forward.ts'
 import { BLOCK_SIZE } from '../model/kvCache.ts'
@@ -84,12 +84,12 @@ export class GpuRunner implements Runner {
   async submit(batch: Batch): Promise<StepResult> {
     if (this.#failure) throw this.#failure
     const { gpu } = this.#parts
-    const wanted = batch.spans.flatMap(({ logits }) => logits)
+    const spans = sortedBySlot(batch.spans)
     try {
-      const bytes = await this.#record(batch, wanted).read()
+      const bytes = await this.#record(spans).read()
       if (this.#failure) throw this.#failure
       const gpuTime = (await gpu.profiler?.collect()) ?? null
-      return { records: wanted.map((row, index) => readRecord(bytes, index, row.topLogprobs)), gpuTime }
+      return { records: recordsOf(batch.spans, spans, bytes), gpuTime }
     } catch (error) {
       this.#failure ??= error
       throw error
@@ -104,28 +104,31 @@ export class GpuRunner implements Runner {
   }
 
   /** One write, one pass, one submit. A step of which nobody wants logits brings back a few bytes, as a sign. */
-  #record(batch: Batch, wanted: readonly LogitsRow[]): PendingReadback {
+  #record(spans: readonly Span[]): PendingReadback {
     const { gpu, forward, sampler, stepBuffer } = this.#parts
-    const spans = sortedBySlot(batch.spans)
-    const shape = this.#fillTables(batch, spans)
+    const shape = this.#fillTables(spans)
     gpu.write(stepBuffer, 0, this.#tables.words, this.#tables.length)
 
     const recorder = gpu.recorder()
     forward.record(recorder, shape, this.#use(spans))
-    const wantsLogprobs = wanted.some(({ topLogprobs }) => topLogprobs !== null)
+    const wantsLogprobs = spans.some(({ logits }) => logits.some(({ topLogprobs }) => topLogprobs !== null))
     sampler.record(recorder, shape.logits, wantsLogprobs, shape.adjusted)
     const pending = this.#ring.record(recorder, sampler.records, Math.max(ECHO_BYTES, shape.logits * RECORD_BYTES))
     recorder.submit()
     return pending
   }
 
-  #fillTables(batch: Batch, spans: readonly Span[]): StepShape {
+  #fillTables(spans: readonly Span[]): StepShape {
     const tables = this.#tables
-    const tiles = tilesOf(segmentsOf(spans))
+    const tiles = tilesOf(segmentsOf(spans, numRowsOf))
+    const headTiles = tilesOf(segmentsOf(spans, ({ logits }) => logits.length)).filter(({ slot }) =>
+      isUsed(this.#parts.adapters.use(slot).head),
+    )
     const rows = sum(spans, numRowsOf)
     const shape: StepShape = {
       rows,
       tiles: tiles.length,
+      headTiles: headTiles.length,
       logits: sum(spans, ({ logits }) => logits.length),
       adjusted: sum(spans, ({ logits }) => logits.filter(({ want }) => isAdjusted(want)).length),
       splits: this.#parts.forward.splitsFor(rows, Math.max(...spans.map((span) => span.start + numRowsOf(span)))),
@@ -146,7 +149,8 @@ export class GpuRunner implements Runner {
       row += numRowsOf(span)
     }
     for (const { slot, rowStart, rowCount } of tiles) tables.addTile(slot, rowStart, rowCount)
-    for (const span of batch.spans) {
+    for (const { slot, rowStart, rowCount } of headTiles) tables.addHeadTile(slot, rowStart, rowCount)
+    for (const span of spans) {
       for (const wanted of span.logits) this.#addLogits(wanted, firstRow.get(span)! + wanted.row, span.register)
     }
     return shape
@@ -187,6 +191,23 @@ function tokensOf({ tokens, register }: Span): readonly RowEntry['token'][] {
   return [{ register }]
 }
 
+/** The records of a step, in the order of `spans`. They lie in that of `sorted`, as logits rows do. */
+function recordsOf(
+  spans: readonly Span[],
+  sorted: readonly Span[],
+  bytes: Uint8Array<ArrayBuffer>,
+): StepResult['records'] {
+  const first = new Map<Span, number>()
+  let next = 0
+  for (const span of sorted) {
+    first.set(span, next)
+    next += span.logits.length
+  }
+  return spans.flatMap((span) =>
+    span.logits.map(({ topLogprobs }, i) => readRecord(bytes, first.get(span)! + i, topLogprobs)),
+  )
+}
+
 /** Base first, then by slot; in the given order within one. */
 function sortedBySlot(spans: readonly Span[]): Span[] {
   return [...spans].sort((one, other) => (one.slot ?? -1) - (other.slot ?? -1))
@@ -198,17 +219,20 @@ interface Segment {
   readonly rowCount: number
 }
 
-/** Neighbouring rows of one adapter. `spans` are sorted by slot; base rows are in no segment. */
-function segmentsOf(spans: readonly Span[]): Segment[] {
+/**
+ * Neighbouring rows of one adapter, of which a span has `count`. `spans` are sorted by slot; rows of the base are in no
+ * segment.
+ */
+function segmentsOf(spans: readonly Span[], count: (span: Span) => number): Segment[] {
   const segments: Segment[] = []
   let row = 0
   for (const span of spans) {
     const { slot } = span
-    const rowCount = numRowsOf(span)
+    const rowCount = count(span)
     const last = segments.at(-1)
-    if (slot !== null && last?.slot === slot) {
+    if (slot !== null && rowCount > 0 && last?.slot === slot) {
       segments[segments.length - 1] = { ...last, rowCount: last.rowCount + rowCount }
-    } else if (slot !== null) {
+    } else if (slot !== null && rowCount > 0) {
       segments.push({ slot, rowStart: row, rowCount })
     }
     row += rowCount

@@ -4,6 +4,7 @@
  */
 import type { Gpu } from '../gpu/gpu.ts'
 import type { Tracked } from '../gpu/ledger.ts'
+import type { BaseRows } from '../lora/baseRows.ts'
 import { AdapterPool } from '../lora/pool.ts'
 import { AdapterRegistry } from '../lora/registry.ts'
 import { checkCheckpoint, withActualHead } from '../model/checkCheckpoint.ts'
@@ -12,7 +13,7 @@ import { ForwardPass } from '../model/forward.ts'
 import { allocateKvCache } from '../model/kvCache.ts'
 import { Sampler } from '../model/sampler.ts'
 import type { ModelSpec } from '../model/spec.ts'
-import { type LoadProgress, loadModelWeights } from '../model/weights.ts'
+import { type LoadProgress, loadModelWeights, readMatrixRows } from '../model/weights.ts'
 import { openCheckpoint } from '../weights/checkpoint.ts'
 import { readJson } from '../weights/config.ts'
 import type { Folder } from '../weights/folder.ts'
@@ -43,6 +44,8 @@ export class Runtime {
   readonly logits: Tracked
   /** Tensors of the checkpoint that nothing reads. */
   readonly unusedTensors: readonly string[]
+  /** Rows of the embedding and the output layer, read back: to compare with what adapters take them for. */
+  readonly baseRows: BaseRows
   readonly #owned: Owned
 
   private constructor(parts: Omit<Runtime, 'close'>, owned: Owned) {
@@ -55,6 +58,7 @@ export class Runtime {
     this.runner = parts.runner
     this.logits = parts.logits
     this.unusedTensors = parts.unusedTensors
+    this.baseRows = parts.baseRows
     this.#owned = owned
   }
 
@@ -101,10 +105,12 @@ export class Runtime {
         { gpu, forward, sampler, adapters: pool, limits: sizes, stepBuffer: step! },
         owned.buffers,
       )
+      const baseRows: BaseRows = (module, first, count) =>
+        readMatrixRows(gpu, module === 'head' ? weights.lmHead : weights.embed, first, count)
       const engine = new Engine(runner, options.engine)
       const adapters = new AdapterRegistry(pool, options.reservedNames ?? [])
       return new Runtime(
-        { gpu, spec, config, sizes, engine, adapters, runner, logits: forward.logits, unusedTensors: unused },
+        { gpu, spec, config, sizes, engine, adapters, runner, logits: forward.logits, unusedTensors: unused, baseRows },
         owned,
       )
     } catch (error) {

@@ -7,31 +7,45 @@
  */
 import { sha256 } from '@noble/hashes/sha2.js'
 import { bytesToHex } from '@noble/hashes/utils.js'
-import type { LoraModule, LoraTensor, LoraVector } from './normal.ts'
+import type { LoraPart, LoraTensor, LoraVector, NormalAdapter, VocabularyChange } from './normal.ts'
 
 /** Changes whenever the description below does. */
 const FORMAT = 'lorikeet adapter 1'
 
-/** SHA-256, in hex, over `modules` in their order: place, rank, scale, and the type, shape and bytes of each tensor. */
-export async function digestModules(modules: readonly LoraModule[]): Promise<string> {
-  const lines = await Promise.all(
-    modules.map(async ({ layer, projection, rank, scale, ...tensors }) => {
-      // A double prints as the shortest decimal that reads back as itself (and -0 as 0, which computes the same).
-      const place = `${layer} ${projection} rank ${rank} scale ${scale}`
-      return [place, ...(await Promise.all(namedTensors(tensors).map(describe)))].join(' ')
-    }),
-  )
+/**
+ * SHA-256, in hex, over everything that an adapter computes with: its modules in their order with place, rank and scale,
+ * its norms and its changes to embedding and output layer, and the type, shape and bytes of each tensor.
+ */
+export async function digestAdapter(adapter: Parts): Promise<string> {
+  const { modules, norms = [], embedding, head } = adapter
+  const lines = await Promise.all([
+    ...modules.map((module) => describePart(`${module.layer} ${module.projection}`, module)),
+    ...norms.map(({ layer, norm, gain }) => describe([`norm ${layer ?? '-'} ${norm}`, gain])),
+    ...describeChange('embedding', embedding),
+    ...describeChange('head', head),
+  ])
   const text = [FORMAT, ...lines].join('\n')
   return bytesToHex(sha256(new TextEncoder().encode(text)))
 }
 
+type Parts = Pick<NormalAdapter, 'modules' | 'norms' | 'embedding' | 'head'>
 type Named = readonly [name: string, tensor: LoraTensor | LoraVector]
 
-/** In an order of their own, whatever the object's. */
-function namedTensors(tensors: Omit<LoraModule, 'layer' | 'projection' | 'rank' | 'scale'>): Named[] {
-  const { a, b, magnitude, bias, loraBias } = tensors
-  const named = { a, b, magnitude, bias, loraBias }
-  return Object.entries(named).flatMap(([name, tensor]) => (tensor ? [[name, tensor] as const] : []))
+async function describePart(place: string, part: LoraPart): Promise<string> {
+  // In an order of their own, whatever the object's.
+  const { rank, scale, a, b, magnitude, bias, loraBias } = part
+  const named = Object.entries({ a, b, magnitude, bias, loraBias })
+  const tensors = named.flatMap(([name, tensor]): Named[] => (tensor ? [[name, tensor]] : []))
+  // A double prints as the shortest decimal that reads back as itself (and -0 as 0, which computes the same).
+  return [`${place} rank ${rank} scale ${scale}`, ...(await Promise.all(tensors.map(describe)))].join(' ')
+}
+
+function describeChange(module: string, { lora, rows }: VocabularyChange = {}): Promise<string>[] {
+  const tokens = rows?.tokens ? `tokens ${rows.tokens.join(' ')}` : 'every token'
+  return [
+    ...(lora ? [describePart(module, lora)] : []),
+    ...(rows ? [describe([`${module} rows ${tokens}`, rows.matrix])] : []),
+  ]
 }
 
 async function describe([name, { dtype, shape, bytes }]: Named): Promise<string> {

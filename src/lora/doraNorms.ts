@@ -5,10 +5,17 @@
  * compiled or allocated before the first DoRA adapter arrives.
  */
 import type { Gpu } from '../gpu/gpu.ts'
-import type { BoundKernel } from '../gpu/kernel.ts'
+import type { BoundKernel, Grid } from '../gpu/kernel.ts'
 import type { Tracked } from '../gpu/ledger.ts'
+import { entryPlace, type TableGroup } from '../model/adapterTable.ts'
+import {
+  doraEmbedNormGrid,
+  doraEmbedNormJob,
+  doraEmbedNormKernel,
+  doraEmbedNormParams,
+} from '../model/kernels/doraEmbedNorm.ts'
 import { doraNormGrid, doraNormJob, doraNormKernel, doraNormParams } from '../model/kernels/doraNorm.ts'
-import type { MatrixShard } from '../model/matrix.ts'
+import type { Matrix, MatrixShard } from '../model/matrix.ts'
 import { ParamArena } from '../model/paramArena.ts'
 import { GROUP_PROJECTIONS, GROUPS, groupShape, type ModelSpec, projectionShape } from '../model/spec.ts'
 import type { ModelWeights } from '../model/weights.ts'
@@ -29,9 +36,20 @@ export interface NormBuffers {
 interface Shared {
   readonly params: Tracked
   readonly job: Tracked
-  /** Params of each shard. */
-  readonly shapes: ReadonlyMap<MatrixShard, GPUBufferBinding>
+  /** Sums over the tokens of an embedding so far, [hidden]. */
+  readonly squares: Tracked
+  /** Params of each shard, by shardKey(). */
+  readonly shapes: ReadonlyMap<string, GPUBufferBinding>
   readonly kernels: Map<string, BoundKernel>
+}
+
+/** Rows of a shard that are done in one go. */
+interface Slice {
+  readonly kernel: BoundKernel
+  readonly grid: Grid
+  readonly job: Uint32Array<ArrayBuffer>
+  /** Multiply-adds. */
+  readonly work: number
 }
 
 export class DoraNorms {
@@ -56,80 +74,122 @@ export class DoraNorms {
     const wanted = groups.filter(({ projections }) => projections.some((one) => one?.rowScaleOffset != null))
     if (wanted.length === 0) return
     this.#shared ??= await this.#prepare()
-    const shared = this.#shared
-    let work = 0
+    let waiting = 0
     for (const packed of wanted) {
-      const { shards, cols } = this.#weights.layers[packed.layer]!.matrices[packed.group]
-      const rank = Math.max(...packed.projections.map((one) => one?.paddedRank ?? 0))
-      const rowWork = cols * (rank + 1)
-      const rows = Math.max(1, Math.floor(SLICE_WORK / rowWork / ROW_STEP)) * ROW_STEP
-      for (const shard of shards) {
-        const kernel = await this.#kernel(shared, packed, shard)
-        for (let first = 0; first < shard.rows; first += rows) {
-          const count = Math.min(rows, shard.rows - first)
-          this.#gpu.write(shared.job, 0, doraNormJob(slot, first, count))
-          const recorder = this.#gpu.recorder()
-          recorder.dispatch(kernel, doraNormGrid(this.#gpu.can, count))
-          recorder.submit()
-          work += count * rowWork
-          if (work < SLICE_WORK) continue
-          await this.#gpu.idle()
-          work = 0
-        }
+      for await (const { kernel, grid, job, work } of this.#slices(this.#shared, slot, packed)) {
+        this.#gpu.write(this.#shared.job, 0, job)
+        const recorder = this.#gpu.recorder()
+        recorder.dispatch(kernel, grid)
+        recorder.submit()
+        waiting += work
+        if (waiting < SLICE_WORK) continue
+        await this.#gpu.idle()
+        waiting = 0
       }
     }
     await this.#gpu.idle()
   }
 
   close(): void {
-    this.#shared?.params.destroy()
-    this.#shared?.job.destroy()
+    if (!this.#shared) return
+    for (const buffer of [this.#shared.params, this.#shared.job, this.#shared.squares]) buffer.destroy()
+  }
+
+  async *#slices(shared: Shared, slot: number, packed: PackedGroup): AsyncGenerator<Slice> {
+    const { can } = this.#gpu
+    const { shards, rows, cols } = this.#matrix(packed.layer, packed.group)
+    const rank = Math.max(...packed.projections.map((one) => one?.paddedRank ?? 0))
+    const rowWork = cols * (rank + 1)
+    const most = Math.max(1, Math.floor(SLICE_WORK / rowWork / ROW_STEP)) * ROW_STEP
+    for (const shard of shards) {
+      const kernel = await this.#kernel(shared, packed, shard)
+      for (let first = 0; first < shard.rows; first += most) {
+        const count = Math.min(most, shard.rows - first)
+        const work = count * rowWork
+        if (packed.group === 'embedding') {
+          const at = shard.rowStart + first
+          const job = doraEmbedNormJob({ slot, first, count, begins: at === 0, ends: at + count === rows })
+          yield { kernel, job, work, grid: doraEmbedNormGrid(can, cols) }
+        } else {
+          yield { kernel, job: doraNormJob(slot, first, count), work, grid: doraNormGrid(can, count) }
+        }
+      }
+    }
+  }
+
+  #matrix(layer: number, group: TableGroup): Matrix {
+    if (group === 'embedding') return this.#weights.embed
+    if (group === 'head') return this.#weights.lmHead
+    return this.#weights.layers[layer]!.matrices[group]
   }
 
   async #prepare(): Promise<Shared> {
-    const { numLayers } = this.#spec
-    const groups = this.#weights.layers.flatMap(({ matrices }, layer) =>
-      GROUPS.map((group) => ({ layer, group, shards: matrices[group].shards })),
+    const places = this.#weights.layers.flatMap((_, layer) => GROUPS.map((group) => ({ layer, group })))
+    const { numLayers, hiddenSize } = this.#spec
+    const all: { layer: number; group: TableGroup }[] = [
+      ...places,
+      { layer: numLayers, group: 'embedding' },
+      { layer: numLayers, group: 'head' },
+    ]
+    const shapes = all.flatMap(({ layer, group }) =>
+      this.#matrix(layer, group).shards.map((shard) => {
+        return { key: shardKey(layer, group, shard), words: this.#params(layer, group, shard) }
+      }),
     )
-    const count = groups.reduce((sum, { shards }) => sum + shards.length, 0)
-    const job = await this.#gpu.allocate({ label: 'DoRA norms, which rows', purpose: 'params', byteLength: 16 })
+    const [job, squares] = await this.#gpu.allocateAll([
+      { label: 'DoRA norms, which rows', purpose: 'params', byteLength: 16 },
+      { label: 'DoRA norms, sums', purpose: 'params', byteLength: hiddenSize * 4 },
+    ])
     try {
-      const params = await ParamArena.create(this.#gpu, count)
-      const shapes = new Map<MatrixShard, GPUBufferBinding>()
-      for (const { layer, group, shards } of groups) {
-        const outs = GROUP_PROJECTIONS[group].map((projection) => projectionShape(this.#spec, projection).out)
-        const place = { layer, numLayers, group: GROUPS.indexOf(group), in: groupShape(this.#spec, group).in, outs }
-        for (const shard of shards) {
-          shapes.set(shard, params.add(doraNormParams({ ...place, rowStart: shard.rowStart })))
-        }
-      }
+      const params = await ParamArena.create(this.#gpu, shapes.length)
+      const bound = new Map(shapes.map(({ key, words }) => [key, params.add(words)]))
       await params.upload()
-      return { params: params.buffer, job, shapes, kernels: new Map() }
+      return { params: params.buffer, job: job!, squares: squares!, shapes: bound, kernels: new Map() }
     } catch (error) {
-      job.destroy()
+      job!.destroy()
+      squares!.destroy()
       throw error
     }
   }
 
-  async #kernel({ shapes, kernels, job }: Shared, packed: PackedGroup, shard: MatrixShard): Promise<BoundKernel> {
+  #params(layer: number, group: TableGroup, { rowStart }: MatrixShard): Uint32Array<ArrayBuffer> {
+    const { hiddenSize, vocabSize } = this.#spec
+    const place = entryPlace(this.#spec, layer, group)
+    if (group === 'embedding') return doraEmbedNormParams({ ...place, hidden: hiddenSize, shardStart: rowStart })
+    if (group === 'head') return doraNormParams({ ...place, in: hiddenSize, outs: [vocabSize], rowStart })
+    const outs = GROUP_PROJECTIONS[group].map((projection) => projectionShape(this.#spec, projection).out)
+    return doraNormParams({ ...place, in: groupShape(this.#spec, group).in, outs, rowStart })
+  }
+
+  async #kernel(
+    { shapes, kernels, job, squares }: Shared,
+    packed: PackedGroup,
+    shard: MatrixShard,
+  ): Promise<BoundKernel> {
     const { layer, group, dtype } = packed
-    const key = `${layer} ${group} ${shard.rowStart} ${dtype}`
+    const place = shardKey(layer, group, shard)
+    const key = `${place} ${dtype}`
     const bound = kernels.get(key)
     if (bound) return bound
-    const matrix = this.#weights.layers[layer]!.matrices[group]
-    const { definition, specialisation } = doraNormKernel(this.#gpu.can, matrix.dtype, [dtype])
+    const matrix = this.#matrix(layer, group)
+    const { can } = this.#gpu
+    const { definition, specialisation } =
+      group === 'embedding' ? doraEmbedNormKernel(can, matrix.dtype) : doraNormKernel(can, matrix.dtype, [dtype])
     const kernel = await this.#gpu.kernel(definition, specialisation)
-    const made = kernel.bind(
-      {
-        params: shapes.get(shard)!,
-        job,
-        table: this.#buffers.table,
-        w: shard.buffer,
-        slab: this.#buffers.slabOf(layer),
-      },
-      `dora norm ${group}`,
-    )
+    const buffers = {
+      params: shapes.get(place)!,
+      job,
+      table: this.#buffers.table,
+      w: shard.buffer,
+      slab: this.#buffers.slabOf(layer),
+      ...(group === 'embedding' && { squares }),
+    }
+    const made = kernel.bind(buffers, `dora norm ${group}`)
     kernels.set(key, made)
     return made
   }
+}
+
+function shardKey(layer: number, group: TableGroup, { rowStart }: MatrixShard): string {
+  return `${layer} ${group} ${rowStart}`
 }

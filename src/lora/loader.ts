@@ -6,6 +6,7 @@
 import { LorikeetError } from '../errors.ts'
 import type { ModelSpec } from '../model/spec.ts'
 import type { Folder } from '../weights/folder.ts'
+import type { BaseRows } from './baseRows.ts'
 import { type AcceptableRefusal, AdapterRefusedError } from './errors.ts'
 import type { NormalAdapter } from './normal.ts'
 import { type ReadAdapter, readAdapter } from './readAdapter.ts'
@@ -60,6 +61,8 @@ export interface AdapterLoaderOptions {
   /** Most adapters of different bytes in host memory, and most bytes of them. Default: any. */
   readonly maxHostAdapters?: number
   readonly maxHostBytes?: number
+  /** What adapters that bring weights of the base are compared with. Default: nothing. */
+  readonly baseRows?: BaseRows
 }
 
 /** Folders read at once: enough to keep a disk busy, few enough to bound what is in memory on its way. */
@@ -71,10 +74,12 @@ export class AdapterLoader {
   readonly #maxRank: number
   readonly #maxHostAdapters: number
   readonly #maxHostBytes: number
+  readonly #baseRows: BaseRows | undefined
   readonly #turns = new Turns()
   readonly #gate = new Gate(READERS)
 
-  constructor({ registry, spec, maxRank, maxHostAdapters, maxHostBytes }: AdapterLoaderOptions) {
+  constructor({ registry, spec, maxRank, maxHostAdapters, maxHostBytes, baseRows }: AdapterLoaderOptions) {
+    this.#baseRows = baseRows
     this.#registry = registry
     this.#spec = spec
     this.#maxRank = maxRank
@@ -126,7 +131,8 @@ export class AdapterLoader {
   async #read(folder: Folder, { accept = [], signal }: LoadOptions): Promise<ReadAdapter> {
     // What is larger than all of host memory for adapters is refused before its tensors are read.
     const limits = { maxRank: this.#maxRank, maxBytes: this.#maxHostBytes, accept }
-    const options = { ...limits, ...(signal && { signal }) }
+    const baseRows = this.#baseRows
+    const options = { ...limits, ...(baseRows && { baseRows }), ...(signal && { signal }) }
     const read = await this.#gate.pass(() => readAdapter(folder, this.#spec, options), signal)
     const bytes = gpuBytesOf(read.adapter, this.#spec)
     const { capacityBytes } = this.#registry

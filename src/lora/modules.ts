@@ -3,6 +3,7 @@
  * transformers' `named_modules()`, containers and norms included: an expression that reaches one of those is an error in
  * PEFT, so it has to be seen here too.
  */
+import type { NormName } from '../model/adapterTable.ts'
 import { type ModelSpec, PROJECTION_MODULES, PROJECTIONS, type Projection } from '../model/spec.ts'
 import { AdapterRefusedError, shown } from './errors.ts'
 import { CONFIG_FILE, type PeftConfig } from './peftConfig.ts'
@@ -15,7 +16,15 @@ export type BaseModule =
       readonly layer: number
       readonly projection: Projection
     }
-  | { readonly kind: 'embedding' | 'head' | 'other'; readonly path: string; readonly layer: number | null }
+  | { readonly kind: 'norm'; readonly path: string; readonly layer: number | null; readonly norm: NormName }
+  | { readonly kind: 'embedding' | 'head'; readonly path: string; readonly layer: null }
+  | { readonly kind: 'other'; readonly path: string; readonly layer: number | null }
+
+/** The embedding or the output layer: both have [vocab, hidden] weights. */
+export type VocabularyModule = Extract<BaseModule, { kind: 'embedding' | 'head' }>
+
+/** A norm. */
+export type NormModule = Extract<BaseModule, { kind: 'norm' }>
 
 /** A linear layer inside the blocks. */
 export type ProjectionModule = Extract<BaseModule, { kind: 'projection' }>
@@ -25,14 +34,30 @@ export function projectionPath(layer: number, projection: Projection): string {
   return `model.layers.${layer}.${PROJECTION_MODULES[projection]}`
 }
 
+const NORM_MODULES: Readonly<Record<NormName, string>> = {
+  input: 'input_layernorm',
+  post: 'post_attention_layernorm',
+  q: 'self_attn.q_norm',
+  k: 'self_attn.k_norm',
+  final: 'norm',
+}
+
+/** Path of a norm's module; `layer` is null for the one behind the layers. */
+export function normPath(layer: number | null, norm: NormName): string {
+  return layer === null ? `model.${NORM_MODULES[norm]}` : `model.layers.${layer}.${NORM_MODULES[norm]}`
+}
+
 /** Every module of the base but the model itself, with layers in order. */
 export function baseModules(spec: ModelSpec): readonly BaseModule[] {
   const other = (path: string, layer: number | null = null): BaseModule => ({ kind: 'other', path, layer })
   const layers = Array.from({ length: spec.numLayers }, (_, layer): BaseModule[] => {
-    const parts = ['', '.self_attn', '.mlp', '.mlp.act_fn', '.input_layernorm', '.post_attention_layernorm']
-    if (spec.qkNorm) parts.push('.self_attn.q_norm', '.self_attn.k_norm')
+    const path = `model.layers.${layer}`
+    const norm = (name: NormName): BaseModule => ({ kind: 'norm', path: normPath(layer, name), layer, norm: name })
     return [
-      ...parts.map((part) => other(`model.layers.${layer}${part}`, layer)),
+      ...['', '.self_attn', '.mlp', '.mlp.act_fn'].map((part) => other(path + part, layer)),
+      norm('input'),
+      norm('post'),
+      ...(spec.qkNorm ? [norm('q'), norm('k')] : []),
       ...PROJECTIONS.map(
         (projection): BaseModule => ({
           kind: 'projection',
@@ -48,24 +73,27 @@ export function baseModules(spec: ModelSpec): readonly BaseModule[] {
     { kind: 'embedding', path: 'model.embed_tokens', layer: null },
     other('model.layers'),
     ...layers.flat(),
-    other('model.norm'),
+    { kind: 'norm', path: normPath(null, 'final'), layer: null, norm: 'final' },
     other('model.rotary_emb'),
     { kind: 'head', path: 'lm_head', layer: null },
   ]
 }
 
+/** A module that LoRA can be on. */
+export type AdaptableModule = ProjectionModule | VocabularyModule
+
 /**
- * The projections that `config` adapts in a base of this shape.
- * @throws AdapterRefusedError when that is nothing, or something that is not a linear layer of a block
+ * The modules that `config` adapts in a base of this shape.
+ * @throws AdapterRefusedError when that is nothing, or something that LoRA cannot be on
  */
-export function targetedProjections(spec: ModelSpec, config: PeftConfig, budget: MatchBudget): ProjectionModule[] {
+export function targetedModules(spec: ModelSpec, config: PeftConfig, budget: MatchBudget): AdaptableModule[] {
   const targeted = baseModules(spec).filter((module) => isTargeted(config, module, budget))
-  const projections: ProjectionModule[] = []
+  const adaptable: AdaptableModule[] = []
   for (const module of targeted) {
-    if (module.kind === 'projection') projections.push(module)
-    else throw notAdaptable(module)
+    if (module.kind === 'norm' || module.kind === 'other') throw notAdaptable(module)
+    adaptable.push(module)
   }
-  if (projections.length > 0) return projections
+  if (adaptable.length > 0) return adaptable
   const { targetModules } = config
   const wanted =
     targetModules.kind === 'names'
@@ -77,9 +105,27 @@ export function targetedProjections(spec: ModelSpec, config: PeftConfig, budget:
   throw new AdapterRefusedError('adapter_target_invalid', 'target_modules', message)
 }
 
+/** A module that an adapter can replace. */
+export type ReplaceableModule = NormModule | VocabularyModule
+
+/**
+ * The modules that `config` brings whole. PEFT compares the ends of paths as they are, dots or not.
+ * @throws AdapterRefusedError for one that is not a norm, the embedding or the output layer
+ */
+export function savedModules(spec: ModelSpec, { modulesToSave }: PeftConfig): ReplaceableModule[] {
+  const saved = baseModules(spec).filter(({ path }) => modulesToSave.some((name) => path.endsWith(name)))
+  return saved.map((module) => {
+    if (module.kind !== 'projection' && module.kind !== 'other') return module
+    const message = `${CONFIG_FILE}: modules_to_save reaches ${module.path}; only norms, embed_tokens and lm_head can be replaced.`
+    throw new AdapterRefusedError('adapter_unsupported', 'modules_to_save', message)
+  })
+}
+
 function isTargeted(config: PeftConfig, module: BaseModule, budget: MatchBudget): boolean {
   const { targetModules, excludeModules } = config
   if (excludeModules?.(module.path, budget)) return false
+  // What is saved whole is never adapted, nor is anything inside it.
+  if (config.modulesToSave.some((name) => `.${module.path}.`.includes(`.${name}.`))) return false
   switch (targetModules.kind) {
     case 'allLinear':
       return module.kind === 'projection'
@@ -100,11 +146,7 @@ function isLayerChosen({ layersToTransform, layersPattern }: PeftConfig, module:
   return layersToTransform.includes(module.layer)
 }
 
-function notAdaptable(module: BaseModule): AdapterRefusedError {
-  if (module.kind === 'other') {
-    const message = `${CONFIG_FILE}: target_modules reaches ${module.path}, which is not a linear layer. Name the projections inside it, such as q_proj.`
-    return new AdapterRefusedError('adapter_target_invalid', 'target_modules', message)
-  }
-  const message = `${CONFIG_FILE}: target_modules reaches ${module.path}; LoRA on the embedding or on lm_head is not supported yet.`
-  return new AdapterRefusedError('adapter_unsupported', 'target_modules', message)
+function notAdaptable({ path }: BaseModule): AdapterRefusedError {
+  const message = `${CONFIG_FILE}: target_modules reaches ${path}, which is not a linear layer. Name the projections inside it, such as q_proj.`
+  return new AdapterRefusedError('adapter_target_invalid', 'target_modules', message)
 }

@@ -11,10 +11,11 @@ import type { RandomAccess } from '../weights/source.ts'
 import { readTar, sliceSource, type TarEntry } from '../weights/tar.ts'
 import { readTorch } from '../weights/torch.ts'
 import { AdapterRefusedError, shown, tensorRefusal } from './errors.ts'
-import { checkPlan, type ModulePlan, type ReadAdapterOptions, readPlans, wrongShape } from './modulePlan.ts'
+import { checkPlan, type ModulePlan, wrongShape } from './modulePlan.ts'
 import { baseModules, type ProjectionModule } from './modules.ts'
 import { NEMO_CONFIG_FILE, type NemoConfig, parseNemoConfig } from './nemoConfig.ts'
 import type { NormalAdapter } from './normal.ts'
+import { type ReadAdapterOptions, readPlan } from './readPlan.ts'
 
 export const NEMO_WEIGHTS_FILE = 'model_weights.ckpt'
 const MAX_CONFIG_BYTES = 1024 * 1024
@@ -64,7 +65,7 @@ export async function readNemoAdapter(
   )
   const plans = planModules(spec, config, tensors)
   if (plans.length === 0) throw noTensors(source)
-  return await readPlans(spec, plans, options)
+  return await readPlan(spec, { modules: plans }, options)
 }
 
 async function readConfig(

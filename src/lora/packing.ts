@@ -1,33 +1,33 @@
 /**
- * How an adapter lies in a slab. Per layer and group: the A matrices of its projections stacked to [rankSum, in], then
+ * Where an adapter lies in a slab. Per layer and group: the A matrices of its projections stacked to [rankSum, in], then
  * each B as [out, rank], all in one element type, each rank rounded up to RANK_STEP with zero rows and columns (adding
- * zero changes no sum); behind each B the projection's row scale and bias, where it has them, as f32. The kernels that
- * include `shaders/lora_table.wgsl` find the pieces through a table entry.
+ * zero changes no sum); behind each B the projection's row scale and bias, where it has them, as f32; then the norm gains
+ * that stand in the group's entry. What is outside the layers follows as two more groups: the embedding, whose A is
+ * transposed (a token's part of it is a row), and the output layer. The kernels that include `shaders/lora_table.wgsl`
+ * find the pieces through a table entry; packedBytes.ts fills them.
  */
-import {
-  GROUP_PROJECTIONS,
-  GROUPS,
-  type Group,
-  type ModelSpec,
-  type Projection,
-  projectionShape,
-} from '../model/spec.ts'
-import { FLOAT_BYTES, type FloatDtype, toFloat32 } from '../weights/dtype.ts'
-import type { LoraModule, LoraTensor, LoraVector, NormalAdapter } from './normal.ts'
+import { ENTRY_HEAD, entryWord, NORM_PLACES, PROJECTION_WORDS, type TableGroup } from '../model/adapterTable.ts'
+import { GROUP_PROJECTIONS, GROUPS, type Group, groupShape, type ModelSpec, projectionShape } from '../model/spec.ts'
+import { FLOAT_BYTES, type FloatDtype } from '../weights/dtype.ts'
+import type { LoraPart, NormalAdapter, OwnNorm, OwnRows } from './normal.ts'
 
-/** Words of one table entry; `shaders/lora_table.wgsl` reads the same. */
-export const ENTRY_WORDS = 32
-const PROJECTION_WORDS = 8
 const DTYPE_CODES: Readonly<Record<FloatDtype, number>> = { F32: 0, F16: 1, BF16: 2 }
 
 /** Ranks are stored in multiples of this: kernels read four at a time. */
 const RANK_STEP = 4
-/** Matrices begin at multiples of 16 bytes. */
+/** Matrices and vectors begin at multiples of 16 bytes. */
 const ALIGN_BYTES = 16
+
+/** Words of an entry that only the embedding and the output layer have. */
+const ROWS_DTYPE_WORD = 3
+const ROWS_WORD = 29
 
 /** One projection of a packed group. */
 export interface PackedProjection {
-  readonly module: LoraModule
+  readonly module: LoraPart
+  readonly out: number
+  /** Its first output within the group. */
+  readonly outStart: number
   readonly paddedRank: number
   /** Column of `down` at which its part begins. */
   readonly column: number
@@ -37,16 +37,27 @@ export interface PackedProjection {
   readonly biasOffset: number | null
 }
 
+/** Rows of the embedding or the output layer: the matrix, then their tokens unless they are all. */
+export interface PackedRows {
+  readonly rows: OwnRows
+  readonly matrixOffset: number
+  readonly tokensOffset: number | null
+}
+
 /** Where one layer's group lies, in bytes from the start of the layout it is part of. */
 export interface PackedGroup {
+  /** The number of layers, for what is outside them. */
   readonly layer: number
-  readonly group: Group
+  readonly group: TableGroup
   readonly dtype: FloatDtype
   readonly rankSum: number
+  /** Elements of a row of A; for the embedding the number of rows. */
   readonly inputs: number
   readonly aOffset: number
   readonly byteLength: number
   readonly projections: readonly (PackedProjection | null)[]
+  readonly gains: readonly { readonly own: OwnNorm; readonly offset: number }[]
+  readonly ownRows: PackedRows | null
 }
 
 /** The groups of an adapter that lie in one slab, one after the other. */
@@ -55,51 +66,84 @@ export interface SlabLayout {
   readonly byteLength: number
 }
 
-/** Lays out the modules of layers `from` (included) to `to` (excluded). */
+/** Lays out layers `from` (included) to `to` (excluded), of which there is one more for what is outside. */
 export function layoutOf(adapter: NormalAdapter, spec: ModelSpec, from: number, to: number): SlabLayout {
   const groups: PackedGroup[] = []
   let end = 0
-  for (let layer = from; layer < to; layer++) {
-    const modules = adapter.modules.filter((module) => module.layer === layer)
-    for (const group of GROUPS) {
-      const packed = packGroup(spec, layer, group, modules, end)
-      if (!packed) continue
-      groups.push(packed)
-      end += packed.byteLength
-    }
+  for (const part of partsOf(adapter, spec, from, to)) {
+    const { modules, gains, ownRows } = part
+    if (!modules.some((module) => module) && gains.length === 0 && !ownRows) continue
+    const packed = packGroup(part, end)
+    groups.push(packed)
+    end += packed.byteLength
   }
   return { groups, byteLength: end }
 }
 
-function packGroup(
+/** A group before it is laid out. */
+interface Part {
+  readonly layer: number
+  readonly group: TableGroup
+  readonly inputs: number
+  readonly modules: readonly (LoraPart | null)[]
+  readonly outs: readonly number[]
+  readonly gains: readonly OwnNorm[]
+  readonly ownRows: OwnRows | null
+}
+
+function* partsOf(adapter: NormalAdapter, spec: ModelSpec, from: number, to: number): Generator<Part> {
+  const gainsOf = (layer: number | null, group: TableGroup): OwnNorm[] =>
+    (adapter.norms ?? []).filter((own) => own.layer === layer && NORM_PLACES[own.norm].group === group)
+  for (let layer = from; layer < Math.min(to, spec.numLayers); layer++) {
+    const modules = adapter.modules.filter((module) => module.layer === layer)
+    for (const group of GROUPS) yield { ...layerPart(spec, group, modules), layer, gains: gainsOf(layer, group) }
+  }
+  if (to <= spec.numLayers) return
+  const { vocabSize, hiddenSize } = spec
+  const outer = { layer: spec.numLayers, gains: [] }
+  const { embedding, head } = adapter
+  const rows = (change: typeof embedding) => ({ modules: [change?.lora ?? null], ownRows: change?.rows ?? null })
+  yield { ...outer, group: 'embedding', inputs: vocabSize, outs: [hiddenSize], ...rows(embedding) }
+  yield { ...outer, group: 'head', inputs: hiddenSize, outs: [vocabSize], ...rows(head), gains: gainsOf(null, 'head') }
+}
+
+function layerPart(
   spec: ModelSpec,
-  layer: number,
   group: Group,
-  modules: readonly LoraModule[],
-  start: number,
-): PackedGroup | null {
-  const members = GROUP_PROJECTIONS[group].map(
-    (projection) => modules.find((module) => module.projection === projection) ?? null,
-  )
-  const present = members.filter((module) => module !== null)
-  if (!present.length) return null
-  const dtypes = new Set(present.flatMap(({ rank, a, b }) => (rank ? [a.dtype, b.dtype] : [])))
+  modules: NormalAdapter['modules'],
+): Pick<Part, 'group' | 'inputs' | 'modules' | 'outs' | 'ownRows'> {
+  const projections = GROUP_PROJECTIONS[group]
+  return {
+    group,
+    inputs: groupShape(spec, group).in,
+    modules: projections.map((projection) => modules.find((module) => module.projection === projection) ?? null),
+    outs: projections.map((projection) => projectionShape(spec, projection).out),
+    ownRows: null,
+  }
+}
+
+function packGroup({ layer, group, inputs, modules, outs, gains, ownRows }: Part, start: number): PackedGroup {
+  const dtypes = new Set(modules.flatMap((module) => (module?.rank ? [module.a.dtype, module.b.dtype] : [])))
   const dtype: FloatDtype = dtypes.size === 1 ? [...dtypes][0]! : 'F32'
-  const inputs = projectionShape(spec, present[0]!.projection).in
-  const rankSum = present.reduce((sum, { rank }) => sum + padRank(rank), 0)
-  let end = align(start + rankSum * inputs * FLOAT_BYTES[dtype])
+  const rankSum = modules.reduce((sum, module) => sum + padRank(module?.rank ?? 0), 0)
+  let end = start
+  const take = (byteLength: number): number => {
+    const offset = end
+    end = align(end + byteLength)
+    return offset
+  }
+  const aOffset = take(rankSum * inputs * FLOAT_BYTES[dtype])
   let column = 0
-  const projections = members.map((module) => {
+  let outEnd = 0
+  const projections = modules.map((module, i): PackedProjection | null => {
+    const out = outs[i]!
+    outEnd += out
     if (!module) return null
     const paddedRank = padRank(module.rank)
-    const out = outputs(spec, module.projection)
-    const take = (byteLength: number): number => {
-      const offset = end
-      end = align(end + byteLength)
-      return offset
-    }
     const packed = {
       module,
+      out,
+      outStart: outEnd - out,
       paddedRank,
       column,
       bOffset: take(out * paddedRank * FLOAT_BYTES[dtype]),
@@ -109,37 +153,24 @@ function packGroup(
     column += paddedRank
     return packed
   })
-  return { layer, group, dtype, rankSum, inputs, aOffset: start, byteLength: end - start, projections }
-}
-
-/**
- * The bytes of one packed group, as they go into the slab at its aOffset.
- * @param baseBias of the whole group, where the base has one
- */
-export function packBytes(
-  spec: ModelSpec,
-  packed: PackedGroup,
-  baseBias: Float32Array | null = null,
-): Uint8Array<ArrayBuffer> {
-  const { dtype, inputs, aOffset } = packed
-  const width = FLOAT_BYTES[dtype]
-  const bytes = new Uint8Array(packed.byteLength)
-  const outStarts = projectionStarts(spec, packed.group)
-  for (const [i, projection] of packed.projections.entries()) {
-    if (!projection) continue
-    const { module, paddedRank, column, bOffset, rowScaleOffset, biasOffset } = projection
-    const floats = (offset: number) =>
-      new Float32Array(bytes.buffer, offset - aOffset, outputs(spec, module.projection))
-    if (rowScaleOffset !== null) floats(rowScaleOffset).set(widened(module.magnitude!))
-    if (biasOffset !== null) addBias(floats(biasOffset), module, baseBias?.subarray(outStarts[i]!) ?? null)
-    bytes.set(widen(module.a, dtype), column * inputs * width)
-    const b = widen(module.b, dtype)
-    const rowBytes = module.rank * width
-    for (let row = 0; row < outputs(spec, module.projection); row++) {
-      bytes.set(b.subarray(row * rowBytes, (row + 1) * rowBytes), bOffset - aOffset + row * paddedRank * width)
-    }
+  const packedGains = gains.map((own) => ({ own, offset: take(own.gain.shape[0] * 4) }))
+  const packedRows = ownRows && {
+    rows: ownRows,
+    matrixOffset: take(ownRows.matrix.bytes.byteLength),
+    tokensOffset: ownRows.tokens && take(ownRows.tokens.length * 4),
   }
-  return bytes
+  return {
+    layer,
+    group,
+    dtype,
+    rankSum,
+    inputs,
+    aOffset,
+    byteLength: end - start,
+    projections,
+    gains: packedGains,
+    ownRows: packedRows,
+  }
 }
 
 /** Whether lora_scale_bias has anything to do. */
@@ -147,55 +178,31 @@ export function hasScaleOrBias({ rowScaleOffset, biasOffset }: PackedProjection)
   return rowScaleOffset !== null || biasOffset !== null
 }
 
-/** Writes the table entry of a packed group whose layout begins at `slabOffset` bytes. `words` is one entry. */
-export function writeEntry(words: Uint32Array, packed: PackedGroup, slabOffset: number): void {
+/** Writes the table entry of a packed group whose layout begins at `slabOffset` bytes. `words` are those of its slot. */
+export function writeEntry(words: Uint32Array, spec: ModelSpec, packed: PackedGroup, slabOffset: number): void {
   const floats = new Float32Array(words.buffer, words.byteOffset, words.length)
-  words.fill(0)
-  words[0] = (slabOffset + packed.aOffset) / 4
-  words[1] = packed.rankSum
-  words[2] = DTYPE_CODES[packed.dtype]
+  const entry = entryWord(spec, packed.layer, packed.group)
+  const at = (offset: number | null): number => (offset === null ? 0 : (slabOffset + offset) / 4)
+  words[entry] = at(packed.aOffset)
+  words[entry + 1] = packed.rankSum
+  words[entry + 2] = DTYPE_CODES[packed.dtype]
   packed.projections.forEach((projection, index) => {
     if (!projection) return
-    const at = 4 + index * PROJECTION_WORDS
-    const { bOffset, rowScaleOffset, biasOffset } = projection
-    words[at] = (slabOffset + bOffset) / 4
-    words[at + 1] = projection.paddedRank
-    floats[at + 2] = projection.module.scale
-    words[at + 3] = projection.column
-    words[at + 4] = rowScaleOffset === null ? 0 : (slabOffset + rowScaleOffset) / 4
-    words[at + 5] = biasOffset === null ? 0 : (slabOffset + biasOffset) / 4
+    const first = entry + ENTRY_HEAD + index * PROJECTION_WORDS
+    words[first] = at(projection.bOffset)
+    words[first + 1] = projection.paddedRank
+    floats[first + 2] = projection.module.scale
+    words[first + 3] = projection.column
+    words[first + 4] = at(projection.rowScaleOffset)
+    words[first + 5] = at(projection.biasOffset)
   })
-}
-
-/**
- * What is added behind the adapter's B A x: B's own bias, and the difference between the adapter's bias and the base's,
- * which the kernel that follows will add.
- */
-function addBias(sum: Float32Array, { scale, bias, loraBias }: LoraModule, base: Float32Array | null): void {
-  if (bias) for (const [o, value] of widened(bias).entries()) sum[o]! += value - (base?.[o] ?? 0)
-  if (loraBias) for (const [o, value] of widened(loraBias).entries()) sum[o]! += scale * value
-}
-
-/** The first output of each projection within its group. */
-function projectionStarts(spec: ModelSpec, group: Group): readonly number[] {
-  let end = 0
-  return GROUP_PROJECTIONS[group].map((projection) => {
-    const start = end
-    end += outputs(spec, projection)
-    return start
-  })
-}
-
-function widen(tensor: LoraTensor, dtype: FloatDtype): Uint8Array {
-  return tensor.dtype === dtype ? tensor.bytes : new Uint8Array(toFloat32(tensor.bytes, tensor.dtype).buffer)
-}
-
-function widened({ bytes, dtype }: LoraTensor | LoraVector): Float32Array {
-  return toFloat32(bytes, dtype)
-}
-
-function outputs(spec: ModelSpec, projection: Projection): number {
-  return projectionShape(spec, projection).out
+  for (const { own, offset } of packed.gains) words[entry + NORM_PLACES[own.norm].word] = at(offset)
+  if (!packed.ownRows) return
+  const { rows, matrixOffset, tokensOffset } = packed.ownRows
+  words[entry + ROWS_DTYPE_WORD] = DTYPE_CODES[rows.matrix.dtype]
+  words[entry + ROWS_WORD] = at(matrixOffset)
+  words[entry + ROWS_WORD + 1] = rows.matrix.shape[0]
+  words[entry + ROWS_WORD + 2] = at(tokensOffset)
 }
 
 function padRank(rank: number): number {

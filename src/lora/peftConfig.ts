@@ -3,7 +3,7 @@
  * precedence, stricter about types, and refusing by name whatever would make the answer another one (peftFields.ts).
  */
 import { ConfigError, ConfigFields } from '../weights/config.ts'
-import type { JsonObject, JsonValue } from '../weights/json.ts'
+import { isJsonObject, type JsonObject, type JsonValue } from '../weights/json.ts'
 import { type AcceptableRefusal, AdapterRefusedError, shown } from './errors.ts'
 import { fullPathTest, type ModuleTest, nameTest, pathEndTest } from './modulePattern.ts'
 import { noteIgnoredFields, refuseUnsupportedFields } from './peftFields.ts'
@@ -31,6 +31,12 @@ export interface PeftConfig {
   readonly useDora: boolean
   /** B has a bias. */
   readonly loraBias: boolean
+  /** Ends of the paths of modules that the adapter brings whole. */
+  readonly modulesToSave: readonly string[]
+  /** Tokens whose rows the adapter brings, by the module they are of. */
+  readonly trainableTokens: TrainableTokens
+  /** PEFT keeps the embedding and the output layer of a tied base equal. */
+  readonly ensureWeightTying: boolean
   /** A targeted module that the file has no tensors for is left as it is by PEFT, rather than filled at random. */
   readonly absentModulesDoNothing: boolean
   /** base_model_name_or_path, for messages only. */
@@ -50,6 +56,12 @@ export type TargetModules =
   | { readonly kind: 'regex'; readonly pattern: string; readonly matches: ModuleTest }
   /** Every linear layer but the output layer. */
   | { readonly kind: 'allLinear' }
+
+/** In the order of their rows in the file; null: the module keeps its rows. */
+export interface TrainableTokens {
+  readonly embedding: readonly number[] | null
+  readonly head: readonly number[] | null
+}
 
 export type Bias = 'none' | 'all' | 'lora_only'
 
@@ -89,6 +101,9 @@ function parse(fields: ConfigFields, accept: readonly AcceptableRefusal[]): Peft
     bias: readBias(fields),
     useDora: fields.boolean('use_dora', false),
     loraBias: readLoraBias(fields),
+    modulesToSave: readModulesToSave(fields),
+    trainableTokens: readTrainableTokens(fields),
+    ensureWeightTying: fields.boolean('ensure_weight_tying', false),
     absentModulesDoNothing: readInit(fields, accept, notes),
     baseModel: fields.string('base_model_name_or_path', null),
     notes: [...notes, ...noteIgnoredFields(fields)],
@@ -246,6 +261,36 @@ function readLoraBias(fields: ConfigFields): boolean {
   if (!loraBias || !fields.boolean('use_dora', false)) return loraBias
   const message = `${CONFIG_FILE}: lora_bias cannot be used with use_dora, in PEFT neither.`
   throw new AdapterRefusedError('adapter_config_invalid', 'lora_bias', message)
+}
+
+function readModulesToSave(fields: ConfigFields): readonly string[] {
+  const names = fields.stringList<readonly string[]>('modules_to_save', [])
+  // An empty name would be the end of every path.
+  if (names.includes('')) throw fields.error('modules_to_save', 'has an empty name')
+  return names
+}
+
+/** A list is for the embedding; an object names the module of each list. */
+function readTrainableTokens(fields: ConfigFields): TrainableTokens {
+  const field = 'trainable_token_indices'
+  const value = fields.raw(field) ?? null
+  const tokens: { embedding: readonly number[] | null; head: readonly number[] | null } = {
+    embedding: null,
+    head: null,
+  }
+  if (value === null) return tokens
+  const lists = Array.isArray(value) ? { embed_tokens: value } : value
+  if (!isJsonObject(lists)) throw fields.error(field, 'must be a list of token ids, or an object of such lists')
+  for (const [name, list] of Object.entries(lists)) {
+    const module = name.endsWith('embed_tokens') ? 'embedding' : name.endsWith('lm_head') ? 'head' : null
+    if (module === null || tokens[module] !== null) {
+      const message = `${CONFIG_FILE}: ${field} for ${shown(name)} is not supported; it can be for embed_tokens and lm_head.`
+      throw new AdapterRefusedError('adapter_unsupported', field, message)
+    }
+    if (!Array.isArray(list) || !list.every(isInteger)) throw fields.error(field, 'must be token ids')
+    tokens[module] = list
+  }
+  return tokens
 }
 
 /**

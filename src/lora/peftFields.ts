@@ -25,8 +25,6 @@ interface RefusedField {
 }
 
 const REFUSED_FIELDS: readonly RefusedField[] = [
-  { field: 'modules_to_save', kind: 'list', problem: 'replaces whole modules of the base, which is not supported yet' },
-  { field: 'trainable_token_indices', kind: 'setting', problem: 'replaces embedding rows, which is not supported yet' },
   { field: 'layer_replication', kind: 'list', problem: 'makes the model deeper, which is not supported yet' },
   {
     field: 'alora_invocation_tokens',
@@ -88,7 +86,6 @@ const IGNORED_FIELDS: readonly IgnoredField[] = [
     type: 'boolean',
     note: 'is ignored, as in PEFT: every adapted layer of this base is plain linear',
   },
-  { field: 'ensure_weight_tying', type: 'boolean', note: 'is ignored: neither the embedding nor lm_head is adapted' },
   { field: 'loftq_config', type: 'object', note: 'is ignored, as in PEFT: it only served the initialisation' },
   { field: 'eva_config', type: 'object', note: 'is ignored: it only served the initialisation' },
   { field: 'corda_config', type: 'object', note: 'is ignored, as in PEFT: init_lora_weights is not corda' },
@@ -114,6 +111,9 @@ const READ_FIELDS: readonly string[] = [
   'init_lora_weights',
   'use_dora',
   'lora_bias',
+  'modules_to_save',
+  'trainable_token_indices',
+  'ensure_weight_tying',
 ]
 
 const KNOWN_FIELDS: ReadonlySet<string> = new Set([

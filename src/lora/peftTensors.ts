@@ -3,62 +3,56 @@
  * here each one is either given to the module it belongs to, or named in the refusal.
  */
 import type { TensorInfo } from '../weights/safetensors.ts'
-import { type AdapterRefusal, type AdapterRefusedError, shown, tensorRefusal } from './errors.ts'
+import { type AdapterRefusedError, shown, tensorRefusal } from './errors.ts'
 import { CONFIG_FILE } from './peftConfig.ts'
 
 /** What a tensor is to its module. */
-export type TensorRole = 'a' | 'b' | 'magnitude' | 'loraBias' | 'bias'
+export type TensorRole =
+  | 'a'
+  | 'b'
+  | 'embeddingA'
+  | 'embeddingB'
+  | 'magnitude'
+  | 'loraBias'
+  | 'bias'
+  | 'baseWeight'
+  | 'tokens'
+  | 'weight'
 
 /** What the file holds for one module. */
 export type ModuleTensors = Partial<Record<TensorRole, TensorInfo>>
 
 /**
- * `default` is the adapter's name in the model it was saved from; PEFT takes names with it and without. The bias of an
- * adapted layer is that of the layer inside the one that PEFT puts around it.
+ * `default` is the adapter's name in the model it was saved from; PEFT takes names with it and without. `base_layer` is
+ * the layer inside the one that PEFT puts around it. The first pattern that matches decides.
  */
 const ROLE_NAMES: readonly (readonly [role: TensorRole, pattern: RegExp])[] = [
   ['a', /^base_model\.model\.(.+)\.lora_A(?:\.default)?\.weight$/],
   ['b', /^base_model\.model\.(.+)\.lora_B(?:\.default)?\.weight$/],
+  ['embeddingA', /^base_model\.model\.(.+)\.lora_embedding_A(?:\.default)?$/],
+  ['embeddingB', /^base_model\.model\.(.+)\.lora_embedding_B(?:\.default)?$/],
   ['magnitude', /^base_model\.model\.(.+)\.lora_magnitude_vector(?:\.default)?(?:\.weight)?$/],
   ['loraBias', /^base_model\.model\.(.+)\.lora_B(?:\.default)?\.bias$/],
+  ['tokens', /^base_model\.model\.(.+)\.token_adapter\.trainable_tokens_delta(?:\.default)?$/],
   ['bias', /^base_model\.model\.(.+?)(?:\.base_layer)?\.bias$/],
+  ['baseWeight', /^base_model\.model\.(.+)\.base_layer\.weight$/],
+  ['weight', /^base_model\.model\.(?!.*\.lora_)(.+)\.weight$/],
 ]
 
-/** Names that mean something, but nothing that is computed here: the first row that matches says what. */
-const OTHER_NAMES: readonly {
-  readonly pattern: RegExp
-  readonly code: AdapterRefusal
-  readonly problem: string
-}[] = [
-  {
-    pattern: /\.lora_embedding_[AB](?:\.default)?$/,
-    code: 'adapter_unsupported',
-    problem: 'is LoRA on an embedding, which is not supported yet',
-  },
-  {
-    pattern: /\.lora_diag(?:\.default)?$/,
-    code: 'adapter_changed_base',
-    problem: 'is the diagonal of KaSA, which belongs to a base that was changed when the adapter was made',
-  },
-  {
-    pattern: /\.trainable_tokens_delta(?:\.default)?$/,
-    code: 'adapter_unsupported',
-    problem: 'replaces rows of an embedding, which is not supported yet',
-  },
-  {
-    pattern: /^base_model\.model\.(?!.*\.lora_)(?:model|lm_head)\..*weight$/,
-    code: 'adapter_unsupported',
-    problem: 'replaces a weight of the base, which is not supported yet',
-  },
-]
+const KASA_NAME = /\.lora_diag(?:\.default)?$/
 
 /** What is wrong with a tensor in a role that its module does not have. */
 const UNWANTED: Readonly<Record<TensorRole, string>> = {
   a: `which ${CONFIG_FILE} does not target: PEFT would ignore it`,
   b: `which ${CONFIG_FILE} does not target: PEFT would ignore it`,
+  embeddingA: `as LoRA on an embedding, which ${CONFIG_FILE} does not target: PEFT would ignore it`,
+  embeddingB: `as LoRA on an embedding, which ${CONFIG_FILE} does not target: PEFT would ignore it`,
   magnitude: `as the magnitude of DoRA, but ${CONFIG_FILE} does not ask for DoRA there: PEFT would ignore it`,
   loraBias: `as a bias of lora_B, but ${CONFIG_FILE} does not set lora_bias: PEFT would ignore it`,
   bias: `as a bias, which ${CONFIG_FILE} does not say the adapter brings, or the base does not have there`,
+  baseWeight: `as a weight of the base, which is not served in another form for one adapter`,
+  tokens: `as rows of it, but ${CONFIG_FILE} names no such module in trainable_token_indices`,
+  weight: `as a weight of its own, but ${CONFIG_FILE} does not name it in modules_to_save`,
 }
 
 /** A module of the base that an adapter may say something about, by what it may say. */
@@ -98,8 +92,10 @@ function roleOf(name: string): readonly [TensorRole, string] {
     const path = pattern.exec(name)?.[1]
     if (path !== undefined) return [role, path]
   }
-  const known = OTHER_NAMES.find(({ pattern }) => pattern.test(name))
-  if (known) throw tensorRefusal(known.code, name, `Tensor ${shown(name)} ${known.problem}.`)
+  if (KASA_NAME.test(name)) {
+    const message = `Tensor ${shown(name)} is the diagonal of KaSA, which belongs to a base that was changed when the adapter was made.`
+    throw tensorRefusal('adapter_changed_base', name, message)
+  }
   throw tensorRefusal('adapter_tensor_unexpected', name, `${shown(name)} is unsupported LoRA weight.`)
 }
 

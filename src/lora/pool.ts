@@ -6,21 +6,15 @@
 import { invariant, LorikeetError } from '../errors.ts'
 import type { Gpu } from '../gpu/gpu.ts'
 import type { Tracked } from '../gpu/ledger.ts'
-import type { AdapterUse, GroupUse } from '../model/adapterUse.ts'
+import { slotWords, type TableGroup, tableLayers } from '../model/adapterTable.ts'
+import type { AdapterUse, GroupUse, VocabularyUse } from '../model/adapterUse.ts'
 import { GROUPS, type Group, type ModelSpec } from '../model/spec.ts'
 import { type ModelWeights, readVector } from '../model/weights.ts'
 import { DoraNorms } from './doraNorms.ts'
 import { type Extent, ExtentAllocator } from './extents.ts'
 import type { NormalAdapter } from './normal.ts'
-import {
-  ENTRY_WORDS,
-  hasScaleOrBias,
-  layoutOf,
-  type PackedGroup,
-  packBytes,
-  type SlabLayout,
-  writeEntry,
-} from './packing.ts'
+import { packBytes } from './packedBytes.ts'
+import { hasScaleOrBias, layoutOf, type PackedGroup, type SlabLayout, writeEntry } from './packing.ts'
 
 /** An adapter takes a multiple of this in each slab: small enough to waste little, large enough to leave no crumbs. */
 const PAGE_BYTES = 16 * 1024
@@ -58,7 +52,7 @@ interface Slab {
 }
 
 export class AdapterPool {
-  /** u32 entries of ENTRY_WORDS words at ((slot * numLayers + layer) * 4 + group). */
+  /** slotWords() u32 words for each slot: see adapterTable.ts. */
   readonly table: Tracked
   readonly maxSlots: number
   readonly #gpu: Gpu
@@ -98,15 +92,17 @@ export class AdapterPool {
       ranges.push({ firstLayer, endLayer: Math.min(firstLayer + layersPerSlab, spec.numLayers) })
     }
     const slabBytes = ({ firstLayer, endLayer }: { firstLayer: number; endLayer: number }) =>
-      Math.min(most, (endLayer - firstLayer) * perLayer)
+      Math.min(most, (Math.min(endLayer, spec.numLayers) - firstLayer) * perLayer)
+    // What is outside the layers lies in the last slab.
+    ranges.at(-1)!.endLayer = tableLayers(spec)
     const [table, ...buffers] = await gpu.allocateAll([
       {
         label: 'adapter table',
         purpose: 'adapters',
-        byteLength: maxSlots * spec.numLayers * GROUPS.length * ENTRY_WORDS * 4,
+        byteLength: maxSlots * slotWords(spec) * 4,
       },
       ...ranges.map((range) => ({
-        label: `adapter slab, layers ${range.firstLayer}..${range.endLayer - 1}`,
+        label: `adapter slab, layers from ${range.firstLayer}`,
         purpose: 'adapters' as const,
         byteLength: slabBytes(range),
       })),
@@ -124,7 +120,7 @@ export class AdapterPool {
     this.#prepare = prepare
   }
 
-  /** The slab that holds a layer's matrices. */
+  /** The slab that holds a layer's matrices; of what is outside the layers, with `layer` their number. */
   slabOf(layer: number): Tracked {
     return this.#slabs.find(({ endLayer }) => layer < endLayer)!.buffer
   }
@@ -211,18 +207,16 @@ export class AdapterPool {
   }
 
   async #upload(slot: number, layouts: readonly SlabLayout[], extents: readonly (Extent | null)[]): Promise<void> {
-    const { numLayers } = this.#spec
-    const rows = new Uint32Array(numLayers * GROUPS.length * ENTRY_WORDS)
+    const words = new Uint32Array(slotWords(this.#spec))
     for (const [i, { groups }] of layouts.entries()) {
       for (const packed of groups) {
-        const offset = extents[i]!.offset
-        const bytes = packBytes(this.#spec, packed, await this.#baseBias(packed))
+        const { offset } = extents[i]!
+        const bytes = packBytes(packed, await this.#baseBias(packed))
         await this.#gpu.upload(this.#slabs[i]!.buffer, offset + packed.aOffset, bytes)
-        const entry = (packed.layer * GROUPS.length + GROUPS.indexOf(packed.group)) * ENTRY_WORDS
-        writeEntry(rows.subarray(entry, entry + ENTRY_WORDS), packed, offset)
+        writeEntry(words, this.#spec, packed, offset)
       }
     }
-    await this.#gpu.upload(this.table, slot * rows.byteLength, new Uint8Array(rows.buffer))
+    await this.#gpu.upload(this.table, slot * words.byteLength, new Uint8Array(words.buffer))
     await this.#norms.apply(
       slot,
       layouts.flatMap(({ groups }) => groups),
@@ -231,22 +225,29 @@ export class AdapterPool {
 
   /** The base's bias of a group, where the adapter brings another for part of it. */
   async #baseBias({ layer, group, projections }: PackedGroup): Promise<Float32Array | null> {
-    const bias = this.#weights.layers[layer]!.biases[group]
-    if (!bias || !projections.some((one) => one?.module.bias)) return null
+    if (!projections.some((one) => one?.module.bias)) return null
+    const bias = this.#weights.layers[layer]!.biases[group as Group]
+    if (!bias) return null
     return await readVector(this.#gpu, this.#weights, bias)
   }
 }
 
 function useOf(layouts: readonly SlabLayout[]): AdapterUse {
   const packed = layouts.flatMap(({ groups }) => groups)
-  const groups = GROUPS.map((group): [Group, GroupUse] => {
+  const useOfGroup = (group: TableGroup): VocabularyUse => {
     const mine = packed.filter((each) => each.group === group)
-    const rankSum = Math.max(0, ...mine.map((each) => each.rankSum))
-    const scalesOrBiases = mine.some(({ projections }) => projections.some((one) => one && hasScaleOrBias(one)))
-    return [group, { rankSum, scalesOrBiases }]
-  })
+    return {
+      rankSum: Math.max(0, ...mine.map((each) => each.rankSum)),
+      scalesOrBiases: mine.some(({ projections }) => projections.some((one) => one && hasScaleOrBias(one))),
+      ownRows: Math.max(0, ...mine.map(({ ownRows }) => ownRows?.rows.matrix.shape[0] ?? 0)),
+    }
+  }
+  const groups = GROUPS.map((group): [Group, GroupUse] => [group, useOfGroup(group)])
   return {
     dtypes: new Set(packed.flatMap(({ rankSum, dtype }) => (rankSum > 0 ? [dtype] : []))),
     groups: Object.fromEntries(groups) as Record<Group, GroupUse>,
+    norms: packed.some(({ gains }) => gains.length > 0),
+    embedding: useOfGroup('embedding'),
+    head: useOfGroup('head'),
   }
 }

@@ -2,11 +2,11 @@
 import type { ModelSpec } from '../model/spec.ts'
 import type { Folder } from '../weights/folder.ts'
 import { AdapterRefusedError } from './errors.ts'
-import type { ReadAdapterOptions } from './modulePlan.ts'
 import { readNemoAdapter } from './nemo.ts'
 import type { NormalAdapter } from './normal.ts'
 import { readPeftAdapter } from './peft.ts'
 import { CONFIG_FILE } from './peftConfig.ts'
+import type { ReadAdapterOptions } from './readPlan.ts'
 
 export interface ReadAdapter {
   readonly format: 'peft' | 'nemo'

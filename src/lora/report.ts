@@ -1,7 +1,8 @@
 /** What an adapter would be and cost here, found out without loading it: the answer to a dry run. */
+import { tableLayers } from '../model/adapterTable.ts'
 import type { ModelSpec } from '../model/spec.ts'
-import { projectionPath } from './modules.ts'
-import type { LoraModule, NormalAdapter } from './normal.ts'
+import { normPath, projectionPath } from './modules.ts'
+import type { LoraPart, NormalAdapter, VocabularyChange } from './normal.ts'
 import { layoutOf } from './packing.ts'
 import type { ReadAdapter } from './readAdapter.ts'
 import type { AdapterRegistry } from './registry.ts'
@@ -31,13 +32,13 @@ export interface ModuleReport {
   readonly rank: number
   readonly scale: number
   readonly dtype: string
-  /** What it is besides A and B. */
-  readonly with: readonly ('dora' | 'bias' | 'lora_bias')[]
+  /** What it is besides A and B, of which a rank of 0 means none: `weight` is a whole one, `tokens` some of its rows. */
+  readonly with: readonly ('dora' | 'bias' | 'lora_bias' | 'weight' | 'tokens')[]
 }
 
 /** Bytes on the GPU, before they are rounded up to pages. */
 export function gpuBytesOf(adapter: NormalAdapter, spec: ModelSpec): number {
-  return layoutOf(adapter, spec, 0, spec.numLayers).byteLength
+  return layoutOf(adapter, spec, 0, tableLayers(spec)).byteLength
 }
 
 export function reportOn(read: ReadAdapter, registry: AdapterRegistry, spec: ModelSpec): AdapterReport {
@@ -47,7 +48,7 @@ export function reportOn(read: ReadAdapter, registry: AdapterRegistry, spec: Mod
     format,
     digest: adapter.digest,
     rank: adapter.maxRank,
-    modules: adapter.modules.map(reportOnModule),
+    modules: reportOnModules(adapter),
     notes,
     bytes: { host: adapter.byteLength, gpu: gpuBytesOf(adapter, spec) },
     loadedAs: registry.list().flatMap(({ name, digest }) => (digest === adapter.digest ? name : [])),
@@ -56,15 +57,34 @@ export function reportOn(read: ReadAdapter, registry: AdapterRegistry, spec: Mod
   }
 }
 
-function reportOnModule(module: LoraModule): ModuleReport {
-  const { layer, projection, rank, scale, a, b, magnitude, bias, loraBias } = module
+function reportOnModules({ modules, norms = [], embedding, head }: NormalAdapter): readonly ModuleReport[] {
+  return [
+    ...reportOnVocabulary('model.embed_tokens', embedding),
+    ...modules.map((module) => reportOnPart(projectionPath(module.layer, module.projection), module)),
+    ...norms.map(({ layer, norm, gain: { dtype } }) => whole(normPath(layer, norm), dtype, 'weight')),
+    ...reportOnVocabulary('lm_head', head),
+  ]
+}
+
+function reportOnVocabulary(path: string, { lora, rows }: VocabularyChange = {}): readonly ModuleReport[] {
+  return [
+    ...(lora ? [reportOnPart(path, lora)] : []),
+    ...(rows ? [whole(path, rows.matrix.dtype, rows.tokens ? 'tokens' : 'weight')] : []),
+  ]
+}
+
+function whole(path: string, dtype: string, what: 'weight' | 'tokens'): ModuleReport {
+  return { path, rank: 0, scale: 0, dtype, with: [what] }
+}
+
+function reportOnPart(path: string, { rank, scale, a, b, magnitude, bias, loraBias }: LoraPart): ModuleReport {
   const parts: readonly [ModuleReport['with'][number], unknown][] = [
     ['dora', magnitude],
     ['bias', bias],
     ['lora_bias', loraBias],
   ]
   return {
-    path: projectionPath(layer, projection),
+    path,
     rank,
     scale,
     dtype: a.dtype === b.dtype ? a.dtype : `${a.dtype} and ${b.dtype}`,

@@ -47,6 +47,11 @@ export function downColumns(maxLoraRank: number): number {
   return 3 * Math.ceil(maxLoraRank / 4) * 4
 }
 
+/** Rows of a slice of `down`: it serves the step's rows and, for the output layer, its logits rows. */
+export function downRows({ maxRows, maxLogitsRows }: StepLimits): number {
+  return Math.max(maxRows, maxLogitsRows)
+}
+
 /** (row, split) pairs that attention may spread over teams in one step; steps with more let a team do all its splits. */
 export const MAX_ROW_SPLITS = 1024
 
@@ -81,7 +86,7 @@ export async function allocateActivations(
     delta: maxRows * spec.hiddenSize,
     gateUp: maxRows * groupShape(spec, 'mlp_in').out,
     activated: maxRows * spec.intermediateSize,
-    down: loraSplits * maxRows * downColumns(limits.maxLoraRank),
+    down: loraSplits * downRows(limits) * downColumns(limits.maxLoraRank),
     partials: attentionPartialBytes(heads, MAX_ROW_SPLITS, 1) / 4,
     lastNormed: maxLogitsRows * spec.hiddenSize,
     logits: maxLogitsRows * spec.vocabSize,

@@ -7,10 +7,11 @@
  */
 import { invariant } from '../errors.ts'
 import type { Gpu } from '../gpu/gpu.ts'
+import type { BoundKernel } from '../gpu/kernel.ts'
 import type { Tracked } from '../gpu/ledger.ts'
 import type { StepRecorder } from '../gpu/recorder.ts'
 import { type Activations, allocateActivations, MAX_ROW_SPLITS } from './activations.ts'
-import type { AdapterUse } from './adapterUse.ts'
+import { type AdapterUse, featuresOf, type GroupUse, hasScalesOrBiases } from './adapterUse.ts'
 import {
   type ForwardParts,
   type ForwardPlan,
@@ -23,22 +24,25 @@ import {
 import { addNormGrid } from './kernels/addNorm.ts'
 import { ATTENTION_SPLIT, attentionGrid, attentionMergeGrid } from './kernels/attention.ts'
 import { embedGrid } from './kernels/embed.ts'
+import { embedDownGrid } from './kernels/embedDown.ts'
 import { loraExpandGrid } from './kernels/loraExpand.ts'
 import { loraScaleBiasGrid } from './kernels/loraScaleBias.ts'
 import { loraShrinkGrid } from './kernels/loraShrink.ts'
 import { matmulGrid, matmulRowsPerTeam } from './kernels/matmul.ts'
+import { ownEmbedGrid } from './kernels/ownEmbed.ts'
+import { ownHeadGrid } from './kernels/ownHead.ts'
 import { ropeKvGrid } from './kernels/ropeKv.ts'
 import { siluMulGrid } from './kernels/siluMul.ts'
-import { LoraPlan } from './loraPlan.ts'
+import { type LoraGroup, LoraPlan } from './loraPlan.ts'
 import { ropeTable } from './rope.ts'
-import type { ModelSpec } from './spec.ts'
+import { GROUPS, type ModelSpec } from './spec.ts'
 import type { StepShape } from './stepTables.ts'
 
 export class ForwardPass {
   readonly #gpu: Gpu
   readonly #spec: ModelSpec
   readonly #plan: ForwardPlan
-  readonly #lora: LoraPlan
+  readonly #loraPlan: LoraPlan
   readonly #activations: Activations
   readonly #rope: Tracked
 
@@ -46,7 +50,7 @@ export class ForwardPass {
     this.#gpu = gpu
     this.#spec = spec
     this.#plan = plan
-    this.#lora = new LoraPlan(gpu, plan.layers)
+    this.#loraPlan = new LoraPlan(gpu, loraGroups(plan))
     this.#activations = activations
     this.#rope = rope
   }
@@ -75,9 +79,11 @@ export class ForwardPass {
   }
 
   /** To be awaited before a step names an adapter that does this. @throws ShaderError, GpuLostError */
-  async prepareAdapter({ dtypes, groups }: AdapterUse): Promise<void> {
-    const scaleBias = Object.values(groups).some(({ scalesOrBiases }) => scalesOrBiases)
-    await this.#lora.prepare(dtypes, scaleBias)
+  async prepareAdapter(use: AdapterUse): Promise<void> {
+    await Promise.all([
+      this.#loraPlan.prepare(use.dtypes, hasScalesOrBiases(use)),
+      this.#plan.deferred.prepare(featuresOf(use)),
+    ])
   }
 
   /**
@@ -91,12 +97,9 @@ export class ForwardPass {
 
   /** Appends the whole pass. `use` is ignored in a step without tiles. */
   record(recorder: StepRecorder, shape: StepShape, use: AdapterUse): void {
-    const { embed, layers, finalNorm, lmHead } = this.#plan
-    for (const shard of embed) recorder.dispatch(shard, embedGrid(this.#spec.hiddenSize, shape.rows))
-    for (const layer of layers) this.#layer(recorder, layer, shape, use)
-    if (shape.logits === 0) return
-    recorder.dispatch(finalNorm, addNormGrid(this.#gpu.can, shape.logits))
-    this.#matmul(recorder, lmHead, shape.logits)
+    this.#embed(recorder, shape, use)
+    for (const layer of this.#plan.layers) this.#layer(recorder, layer, shape, use)
+    this.#logits(recorder, shape, use)
   }
 
   close(): void {
@@ -112,35 +115,71 @@ export class ForwardPass {
     const attention = { heads, kvHeads, headDim }
     const { attn_in, attn_out, mlp_in, mlp_out } = layer.groups
 
-    recorder.dispatch(layer.inputNorm, addNormGrid(can, rows))
+    recorder.dispatch(this.#norm(layer.inputNorm, shape, use), addNormGrid(can, rows))
     this.#project(recorder, attn_in, shape, use)
-    recorder.dispatch(layer.ropeKv, ropeKvGrid(can, attention, rows))
+    recorder.dispatch(this.#norm(layer.ropeKv, shape, use), ropeKvGrid(can, attention, rows))
     recorder.dispatch(layer.attention, attentionGrid(can, attention, rows, splits))
     if (splits > 1) recorder.dispatch(layer.attentionMerge, attentionMergeGrid(attention, rows))
     this.#project(recorder, attn_out, shape, use)
 
-    recorder.dispatch(layer.postNorm, addNormGrid(can, rows))
+    recorder.dispatch(this.#norm(layer.postNorm, shape, use), addNormGrid(can, rows))
     this.#project(recorder, mlp_in, shape, use)
     recorder.dispatch(layer.activation, siluMulGrid(intermediateSize, rows))
     this.#project(recorder, mlp_out, shape, use)
   }
 
+  /** With gains of adapters in the steps that have such, as it is in all others: a row of the base gets the same bits. */
+  #norm({ base, own }: LayerPlan['ropeKv'], { tiles }: StepShape, { norms }: AdapterUse): BoundKernel {
+    return tiles > 0 && norms && own ? this.#plan.deferred.get(own) : base
+  }
+
   /** A projection group: the base for all rows, then the adapters for the rows in tiles. */
-  #project(recorder: StepRecorder, plan: GroupPlan, { rows, tiles }: StepShape, use: AdapterUse): void {
-    this.#matmul(recorder, plan.base, rows)
+  #project(recorder: StepRecorder, { group, base, lora }: GroupPlan, shape: StepShape, use: AdapterUse): void {
+    this.#matmul(recorder, base, shape.rows)
+    this.#lora(recorder, lora, shape.tiles, use.groups[group])
+  }
+
+  /** What adapters add to the rows of their tiles, in `down` already where the group has no shrink. */
+  #lora(recorder: StepRecorder, group: LoraGroup, tiles: number, { rankSum, scalesOrBiases }: GroupUse): void {
     if (tiles === 0) return
-    const { rankSum, scalesOrBiases } = use.groups[plan.group]
-    const lora = this.#lora.of(plan)
+    const { can } = this.#gpu
+    const kernels = this.#loraPlan.of(group)
     if (rankSum > 0) {
-      invariant(lora?.products, 'A step names an adapter whose element types were not prepared')
-      const { shrink, expand } = lora.products
-      recorder.dispatch(shrink, loraShrinkGrid(this.#gpu.can, rankSum, tiles, plan.shrinkSplits))
-      recorder.dispatch(expand, loraExpandGrid(this.#gpu.can, plan.outs, tiles))
+      invariant(kernels?.products, 'A step names an adapter whose element types were not prepared')
+      const { shrink, expand } = kernels.products
+      if (shrink) recorder.dispatch(shrink, loraShrinkGrid(can, rankSum, tiles, group.shrinkSplits))
+      recorder.dispatch(expand, loraExpandGrid(can, group.outs, tiles))
     }
     if (scalesOrBiases) {
-      invariant(lora?.scaleBias, 'A step names an adapter whose row scales or biases were not prepared')
-      recorder.dispatch(lora.scaleBias, loraScaleBiasGrid(plan.outs, tiles))
+      invariant(kernels?.scaleBias, 'A step names an adapter whose row scales or biases were not prepared')
+      recorder.dispatch(kernels.scaleBias, loraScaleBiasGrid(group.outs, tiles))
     }
+  }
+
+  /** The base's rows of the embedding for all, then what adapters change of theirs. */
+  #embed(recorder: StepRecorder, { rows, tiles }: StepShape, { embedding }: AdapterUse): void {
+    const { embed, outer, deferred } = this.#plan
+    const { hiddenSize } = this.#spec
+    for (const shard of embed) recorder.dispatch(shard, embedGrid(hiddenSize, rows))
+    if (tiles === 0) return
+    const { ownRows, rankSum } = embedding
+    if (ownRows > 0) recorder.dispatch(deferred.get(outer.ownEmbed), ownEmbedGrid(hiddenSize, tiles))
+    if (rankSum > 0) recorder.dispatch(deferred.get(outer.embedDown), embedDownGrid(rankSum, tiles))
+    this.#lora(recorder, outer.embedLora, tiles, embedding)
+  }
+
+  /** The base's logits for all, then what adapters change of theirs. */
+  #logits(recorder: StepRecorder, shape: StepShape, use: AdapterUse): void {
+    const { can } = this.#gpu
+    const { finalNorm, lmHead, outer, deferred } = this.#plan
+    const { logits, headTiles = 0 } = shape
+    if (logits === 0) return
+    recorder.dispatch(this.#norm(finalNorm, shape, use), addNormGrid(can, logits))
+    this.#matmul(recorder, lmHead, logits)
+    if (headTiles === 0) return
+    const { ownRows } = use.head
+    if (ownRows > 0) recorder.dispatch(deferred.get(outer.ownHead), ownHeadGrid(can, ownRows, headTiles))
+    this.#lora(recorder, outer.headLora, headTiles, use.head)
   }
 
   #matmul(recorder: StepRecorder, { shards }: MatmulPlan, rows: number): void {
@@ -149,4 +188,9 @@ export class ForwardPass {
       recorder.dispatch(byRows.get(rowsPerTeam)!, matmulGrid(this.#gpu.can, rowsPerTeam, outputs, rows))
     }
   }
+}
+
+function loraGroups({ layers, outer }: ForwardPlan): readonly LoraGroup[] {
+  const inLayers = layers.flatMap(({ groups }) => GROUPS.map((group) => groups[group].lora))
+  return [outer.embedLora, ...inLayers, outer.headLora]
 }

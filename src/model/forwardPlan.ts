@@ -1,23 +1,30 @@
 /**
  * Everything the forward pass dispatches, bound once at load: per layer its kernels with their buffers and params, so a
- * step only chooses grids. Pipelines are compiled together, and shared by all layers.
+ * step only chooses grids.
  */
 import type { Gpu } from '../gpu/gpu.ts'
-import type { BoundKernel, Kernel } from '../gpu/kernel.ts'
+import type { BoundKernel } from '../gpu/kernel.ts'
 import type { Tracked } from '../gpu/ledger.ts'
-import type { FloatDtype } from '../weights/dtype.ts'
-import { type Activations, downColumns, type StepLimits } from './activations.ts'
+import { type Activations, downColumns, downRows, type StepLimits } from './activations.ts'
+import { entryPlace, gainPlace, type TableGroup } from './adapterTable.ts'
+import { type AdapterFeature, type Buffers, type DeferredKernel, DeferredKernels } from './deferredKernels.ts'
+import { compileForward, type ForwardKernels, type NormStage, normVariants } from './forwardKernels.ts'
 import { addNormKernel, addNormParams } from './kernels/addNorm.ts'
-import { attentionKernel, attentionMergeKernel, attentionParams } from './kernels/attention.ts'
+import { attentionParams } from './kernels/attention.ts'
 import type { KernelChoice } from './kernels/choice.ts'
-import { embedKernel, embedParams } from './kernels/embed.ts'
+import { embedParams } from './kernels/embed.ts'
+import { embedDownKernel, embedDownParams } from './kernels/embedDown.ts'
+import type { TileRows } from './kernels/includes.ts'
 import { loraExpandParams } from './kernels/loraExpand.ts'
 import { loraScaleBiasParams } from './kernels/loraScaleBias.ts'
 import { loraShrinkParams } from './kernels/loraShrink.ts'
-import { matmulKernel, matmulParams, type RowsPerTeam, rowRegimes } from './kernels/matmul.ts'
+import { matmulParams, type RowsPerTeam } from './kernels/matmul.ts'
+import { ownEmbedKernel, ownEmbedParams } from './kernels/ownEmbed.ts'
+import { ownHeadKernel, ownHeadParams } from './kernels/ownHead.ts'
 import { ropeKvKernel, ropeKvParams } from './kernels/ropeKv.ts'
-import { siluMulKernel, siluMulParams } from './kernels/siluMul.ts'
+import { siluMulParams } from './kernels/siluMul.ts'
 import type { KvCache } from './kvCache.ts'
+import type { LoraGroup } from './loraPlan.ts'
 import type { Matrix } from './matrix.ts'
 import { ParamArena } from './paramArena.ts'
 import { GROUP_PROJECTIONS, GROUPS, type Group, groupShape, type ModelSpec, projectionShape } from './spec.ts'
@@ -26,6 +33,7 @@ import type { ModelWeights, Vector } from './weights.ts'
 /** Where the adapters' matrices are; the adapter pool of lora/. */
 export interface AdapterBuffers {
   readonly table: Tracked
+  /** `layer` may be the number of layers: what is outside them. */
   slabOf(layer: number): Tracked
 }
 
@@ -50,24 +58,31 @@ export interface MatmulPlan {
 export interface GroupPlan {
   readonly group: Group
   readonly base: MatmulPlan
-  readonly lora: LoraBindings
-  readonly shrinkSplits: number
-  readonly outs: readonly number[]
+  readonly lora: LoraGroup
 }
 
-/** What the LoRA kernels of a group bind, once they exist: see LoraPlan. */
-export interface LoraBindings {
-  readonly shrink: Readonly<Record<string, Tracked | GPUBufferBinding>>
-  readonly expand: Readonly<Record<string, Tracked | GPUBufferBinding>>
-  readonly scaleBias: Readonly<Record<string, Tracked | GPUBufferBinding>>
+/** What adapters do to the embedding and the output layer. */
+export interface OuterPlan {
+  readonly ownEmbed: DeferredKernel
+  readonly embedDown: DeferredKernel
+  readonly embedLora: LoraGroup
+  readonly ownHead: DeferredKernel
+  readonly headLora: LoraGroup
+}
+
+/** A kernel that normalises: as the base does, and for steps with adapters that bring gains. */
+export interface NormPlan {
+  readonly base: BoundKernel
+  readonly own: DeferredKernel
 }
 
 export interface LayerPlan {
-  readonly inputNorm: BoundKernel
-  readonly ropeKv: BoundKernel
+  readonly inputNorm: NormPlan
+  /** Null `own` where the model does not normalise q and k. */
+  readonly ropeKv: { readonly base: BoundKernel; readonly own: DeferredKernel | null }
   readonly attention: BoundKernel
   readonly attentionMerge: BoundKernel
-  readonly postNorm: BoundKernel
+  readonly postNorm: NormPlan
   readonly activation: BoundKernel
   readonly groups: Readonly<Record<Group, GroupPlan>>
 }
@@ -75,8 +90,11 @@ export interface LayerPlan {
 export interface ForwardPlan {
   readonly embed: readonly BoundKernel[]
   readonly layers: readonly LayerPlan[]
-  readonly finalNorm: BoundKernel
+  readonly finalNorm: NormPlan
   readonly lmHead: MatmulPlan
+  readonly outer: OuterPlan
+  /** What waits for adapters of other kinds. */
+  readonly deferred: DeferredKernels
   readonly params: Tracked
 }
 
@@ -92,7 +110,7 @@ export function shrinkSplits(gpu: Gpu, inputs: number): number {
   return gpu.can.software ? 1 : Math.max(1, Math.min(MAX_SHRINK_SPLITS, Math.floor(inputs / SHRINK_SLICE)))
 }
 
-/** The widest split of any group: `down` is made for it. */
+/** The widest split of any group: `down` is made for it. The output layer has the inputs of attn_in. */
 export function maxShrinkSplits(gpu: Gpu, spec: ModelSpec): number {
   return Math.max(...GROUPS.map((group) => shrinkSplits(gpu, groupShape(spec, group).in)))
 }
@@ -104,13 +122,13 @@ export async function planForward(
   activations: Activations,
   rope: Tracked,
 ): Promise<ForwardPlan> {
-  const kernels = await compile(gpu, parts)
+  const kernels = await compileForward(gpu, parts.spec, parts.weights)
   const { spec, weights } = parts
   const shards = weights.embed.shards.length + weights.lmHead.shards.length
   const matrices = weights.layers.flatMap(({ matrices: each }) => GROUPS.map((group) => each[group].shards.length))
   const params = await ParamArena.create(
     gpu,
-    8 + shards + spec.numLayers * 20 + matrices.reduce((sum, count) => sum + count, 0),
+    16 + shards + spec.numLayers * 20 + matrices.reduce((sum, count) => sum + count, 0),
   )
   try {
     const plan = new Binder(gpu, parts, activations, rope, kernels, params).bind()
@@ -122,66 +140,21 @@ export async function planForward(
   }
 }
 
-interface Kernels {
-  readonly embed: Kernel
-  readonly firstNorm: Kernel
-  readonly attnNorm: Kernel
-  readonly mlpNorm: Kernel
-  readonly finalNorm: Kernel
-  readonly ropeKv: Kernel
-  readonly attention: Kernel
-  readonly attentionMerge: Kernel
-  readonly activation: Kernel
-  readonly matmul: ReadonlyMap<FloatDtype, ReadonlyMap<RowsPerTeam, Kernel>>
-}
-
-async function compile(gpu: Gpu, { spec, weights }: ForwardParts): Promise<Kernels> {
-  const { can } = gpu
-  const get = ({ definition, specialisation }: KernelChoice) => gpu.kernel(definition, specialisation)
-  const attention = { heads: spec.numHeads, kvHeads: spec.numKvHeads, headDim: spec.headDim }
-  const { bias } = spec
-  const dtypes = new Set([
-    weights.lmHead.dtype,
-    ...weights.layers.flatMap(({ matrices }) => GROUPS.map((group) => matrices[group].dtype)),
-  ])
-  const matmul = [...dtypes].map(async (dtype) => {
-    const variants = rowRegimes(can).map(async (rows) => [rows, await get(matmulKernel(can, dtype, rows))] as const)
-    return [dtype, new Map(await Promise.all(variants))] as const
-  })
-  const single = {
-    embed: embedKernel(weights.embed.dtype),
-    firstNorm: addNormKernel(can, { add: false, bias: false, gather: false }),
-    attnNorm: addNormKernel(can, { add: true, bias: bias.mlp, gather: false }),
-    mlpNorm: addNormKernel(can, { add: true, bias: bias.o, gather: false }),
-    finalNorm: addNormKernel(can, { add: true, bias: bias.mlp, gather: true }),
-    ropeKv: ropeKvKernel(can, { bias: bias.qkv, qkNorm: spec.qkNorm }),
-    attention: attentionKernel(can, attention),
-    attentionMerge: attentionMergeKernel(attention),
-    activation: siluMulKernel({ bias: bias.mlp }),
-  }
-  const compiled = await Promise.all(
-    Object.entries(single).map(async ([name, choice]) => [name, await get(choice)] as const),
-  )
-  return {
-    ...(Object.fromEntries(compiled) as Record<keyof typeof single, Kernel>),
-    matmul: new Map(await Promise.all(matmul)),
-  }
-}
-
 class Binder {
   readonly #gpu: Gpu
   readonly #parts: ForwardParts
   readonly #at: Activations
   readonly #rope: Tracked
-  readonly #kernels: Kernels
+  readonly #kernels: ForwardKernels
   readonly #params: ParamArena
+  readonly #deferred: DeferredKernels
 
   constructor(
     gpu: Gpu,
     parts: ForwardParts,
     activations: Activations,
     rope: Tracked,
-    kernels: Kernels,
+    kernels: ForwardKernels,
     params: ParamArena,
   ) {
     this.#gpu = gpu
@@ -190,6 +163,7 @@ class Binder {
     this.#rope = rope
     this.#kernels = kernels
     this.#params = params
+    this.#deferred = new DeferredKernels(gpu)
   }
 
   bind(): ForwardPlan {
@@ -208,8 +182,10 @@ class Binder {
     return {
       embed,
       layers: weights.layers.map((_, layer) => this.#layer(layer)),
-      finalNorm: this.#norm(this.#kernels.finalNorm, weights.finalNorm, last.biases.mlp_out, lastNormed, 'final norm'),
+      finalNorm: this.#norm('final', spec.numLayers, weights.finalNorm, last.biases.mlp_out, lastNormed),
       lmHead: this.#matmul(weights.lmHead, lastNormed, logits, spec.vocabSize, 'logits', 'lm_head'),
+      outer: this.#outer(),
+      deferred: this.#deferred,
       params: this.#params.buffer,
     }
   }
@@ -218,33 +194,17 @@ class Binder {
     const { spec, weights, kv } = this.#parts
     const { normed, qkv, attended, delta, gateUp, activated, partials } = this.#at
     const { step } = this.#parts
-    const { inputNorm, postNorm, qNorm, kNorm, biases } = weights.layers[layer]!
+    const { inputNorm, postNorm, biases } = weights.layers[layer]!
     const { keys, values } = kv.layers[layer]!
     const shape = { heads: spec.numHeads, kvHeads: spec.numKvHeads, headDim: spec.headDim }
     const attention = this.#params.add(attentionParams(shape, spec.slidingWindows[layer]!))
     const before = layer > 0 ? weights.layers[layer - 1]!.biases.mlp_out : null
     return {
-      inputNorm: this.#norm(
-        layer > 0 ? this.#kernels.attnNorm : this.#kernels.firstNorm,
-        inputNorm,
-        before,
-        normed,
-        'norm',
-      ),
-      ropeKv: this.#kernels.ropeKv.bind({
-        params: this.#params.add(ropeKvParams({ ...shape, eps: spec.normEps })),
-        step,
-        qkv,
-        bias: biases.attn_in ?? inputNorm,
-        qGain: qNorm ?? inputNorm,
-        kGain: kNorm ?? inputNorm,
-        rope: this.#rope,
-        keys,
-        values,
-      }),
+      inputNorm: this.#norm(layer > 0 ? 'attn' : 'first', layer, inputNorm, before, normed),
+      ropeKv: this.#ropeKv(layer),
       attention: this.#kernels.attention.bind({ params: attention, step, qkv, keys, values, out: attended, partials }),
       attentionMerge: this.#kernels.attentionMerge.bind({ params: attention, step, partials, out: attended }),
-      postNorm: this.#norm(this.#kernels.mlpNorm, postNorm, biases.attn_out, normed, 'norm'),
+      postNorm: this.#norm('mlp', layer, postNorm, biases.attn_out, normed),
       activation: this.#kernels.activation.bind({
         params: this.#params.add(siluMulParams(spec.intermediateSize)),
         gateUp,
@@ -260,39 +220,126 @@ class Binder {
     }
   }
 
-  #norm(kernel: Kernel, gain: Vector, bias: Vector | null, normed: Tracked, label: string): BoundKernel {
+  #norm(stage: NormStage, layer: number, gain: Vector, bias: Vector | null, normed: Tracked): NormPlan {
     const { spec, step } = this.#parts
-    const params = this.#params.add(addNormParams({ hidden: spec.hiddenSize, eps: spec.normEps }))
     const { delta, residual } = this.#at
-    return kernel.bind({ params, step, gain, delta, bias: bias ?? gain, residual, normed }, label)
+    const name = ({ first: 'input', attn: 'input', mlp: 'post', final: 'final' } as const)[stage]
+    const shape = { hidden: spec.hiddenSize, eps: spec.normEps }
+    const params = this.#params.add(addNormParams(shape, gainPlace(spec, layer, name)))
+    const buffers = { params, step, gain, delta, bias: bias ?? gain, residual, normed }
+    const label = `${name} norm`
+    const choice = addNormKernel(this.#gpu.can, { ...normVariants(spec)[stage], ownGain: true })
+    return { base: this.#kernels[stage].bind(buffers, label), own: this.#ownGains(choice, layer, buffers, label) }
+  }
+
+  #ropeKv(layer: number): LayerPlan['ropeKv'] {
+    const { spec, weights, kv, step } = this.#parts
+    const { inputNorm, qNorm, kNorm, biases } = weights.layers[layer]!
+    const { keys, values } = kv.layers[layer]!
+    const shape = { heads: spec.numHeads, kvHeads: spec.numKvHeads, headDim: spec.headDim, eps: spec.normEps }
+    const at = (vector: Vector | null): number => (vector ?? inputNorm).offset ?? 0
+    const vectors = { bias: at(biases.attn_in), qGain: at(qNorm), kGain: at(kNorm) }
+    const buffers = {
+      params: this.#params.add(ropeKvParams(shape, vectors, gainPlace(spec, layer, 'q'))),
+      step,
+      qkv: this.#at.qkv,
+      vectors: { buffer: inputNorm.buffer },
+      rope: this.#rope,
+      keys,
+      values,
+    }
+    const variant = { bias: spec.bias.qkv, qkNorm: true, ownGain: true }
+    const own = spec.qkNorm ? this.#ownGains(ropeKvKernel(this.#gpu.can, variant), layer, buffers, 'rope_kv') : null
+    return { base: this.#kernels.ropeKv.bind(buffers), own }
+  }
+
+  /** The same kernel for steps with adapters that bring gains. */
+  #ownGains(choice: KernelChoice, layer: number, buffers: Buffers, label: string): DeferredKernel {
+    const { adapters } = this.#parts
+    const bound = { ...buffers, table: adapters.table, slab: adapters.slabOf(layer) }
+    return this.#deferred.plan({ feature: 'ownNorms', choice, buffers: bound, label })
   }
 
   #group(layer: number, group: Group, x: Tracked, y: Tracked): GroupPlan {
-    const { spec, weights, adapters, step, limits } = this.#parts
-    const { down } = this.#at
+    const { spec, weights } = this.#parts
     const { in: inputs, out } = groupShape(spec, group)
     const outs = GROUP_PROJECTIONS[group].map((projection) => projectionShape(spec, projection).out)
-    const splits = shrinkSplits(this.#gpu, inputs)
-    const where = {
-      layer,
-      numLayers: spec.numLayers,
-      group: GROUPS.indexOf(group),
-      columns: downColumns(limits.maxLoraRank),
-      rowCapacity: limits.maxRows,
-      splits,
-    }
-    const { table } = adapters
-    const slab = adapters.slabOf(layer)
     return {
       group,
       base: this.#matmul(weights.layers[layer]!.matrices[group], x, y, out, 'all', group),
-      lora: {
-        shrink: { params: this.#params.add(loraShrinkParams({ ...where, in: inputs })), step, table, slab, x, down },
-        expand: { params: this.#params.add(loraExpandParams({ ...where, outs })), step, table, slab, down, y },
-        scaleBias: { params: this.#params.add(loraScaleBiasParams({ ...where, outs })), step, table, slab, y },
-      },
+      lora: this.#lora(group, layer, { in: inputs, outs, x, y, splits: shrinkSplits(this.#gpu, inputs) }),
+    }
+  }
+
+  /** `layer` is of no account for what is outside the layers. */
+  #lora(
+    group: TableGroup,
+    layer: number,
+    shape: {
+      readonly in: number
+      readonly outs: readonly number[]
+      /** Null: `down` comes from elsewhere. */
+      readonly x: Tracked | null
+      readonly y: Tracked
+      readonly splits: number
+      readonly tiles?: TileRows
+    },
+  ): LoraGroup {
+    const { spec, adapters, step, limits } = this.#parts
+    const { down } = this.#at
+    const { x, y, outs, splits, tiles = 'rows' } = shape
+    const place = entryPlace(spec, layer, group)
+    const columns = downColumns(limits.maxLoraRank)
+    const where = { ...place, columns, rowCapacity: downRows(limits), splits, tiles }
+    const common = { step, table: adapters.table, slab: adapters.slabOf(place.layer) }
+    return {
+      label: group,
+      shrink: x && { params: this.#params.add(loraShrinkParams({ ...where, in: shape.in })), ...common, x, down },
+      expand: { params: this.#params.add(loraExpandParams({ ...where, outs })), ...common, down, y },
+      scaleBias: { params: this.#params.add(loraScaleBiasParams({ ...where, outs })), ...common, y },
       shrinkSplits: splits,
       outs,
+    }
+  }
+
+  #outer(): OuterPlan {
+    const { spec, adapters, step, registers, limits } = this.#parts
+    const { residual, down, lastNormed, logits } = this.#at
+    const { hiddenSize: hidden, vocabSize: vocab, numLayers } = spec
+    const common = { step, table: adapters.table, slab: adapters.slabOf(numLayers) }
+    const defer = (feature: AdapterFeature, choice: KernelChoice, params: Uint32Array<ArrayBuffer>, buffers: Buffers) =>
+      this.#deferred.plan({
+        feature,
+        choice,
+        buffers: { params: this.#params.add(params), ...common, ...buffers },
+        label: choice.definition.name,
+      })
+    const embedding = entryPlace(spec, numLayers, 'embedding')
+    const head = entryPlace(spec, numLayers, 'head')
+    const columns = downColumns(limits.maxLoraRank)
+    const splits = shrinkSplits(this.#gpu, hidden)
+    return {
+      ownEmbed: defer('ownEmbedding', ownEmbedKernel(), ownEmbedParams({ ...embedding, hidden }), {
+        registers,
+        residual,
+      }),
+      embedDown: defer('embeddingLora', embedDownKernel(), embedDownParams({ ...embedding, columns }), {
+        registers,
+        down,
+      }),
+      embedLora: this.#lora('embedding', numLayers, { in: vocab, outs: [hidden], x: null, y: residual, splits: 1 }),
+      ownHead: defer('ownHead', ownHeadKernel(this.#gpu.can), ownHeadParams({ ...head, in: hidden, vocab }), {
+        x: lastNormed,
+        y: logits,
+      }),
+      headLora: this.#lora('head', numLayers, {
+        in: hidden,
+        outs: [vocab],
+        x: lastNormed,
+        y: logits,
+        splits,
+        tiles: 'logits',
+      }),
     }
   }
 

@@ -6,31 +6,42 @@
 import type { Gpu } from '../gpu/gpu.ts'
 import type { BoundKernel } from '../gpu/kernel.ts'
 import type { FloatDtype } from '../weights/dtype.ts'
-import type { GroupPlan, LayerPlan } from './forwardPlan.ts'
+import type { Buffers } from './deferredKernels.ts'
 import type { KernelChoice } from './kernels/choice.ts'
 import { loraExpandKernel } from './kernels/loraExpand.ts'
 import { loraScaleBiasKernel } from './kernels/loraScaleBias.ts'
 import { loraShrinkKernel } from './kernels/loraShrink.ts'
-import { GROUPS } from './spec.ts'
+
+/** What the LoRA kernels of a group of projections bind, or of one module outside the layers. */
+export interface LoraGroup {
+  readonly label: string
+  /** Null for the embedding: no sums lead to its `down`. */
+  readonly shrink: Buffers | null
+  readonly expand: Buffers
+  readonly scaleBias: Buffers
+  readonly shrinkSplits: number
+  /** Width of each projection. */
+  readonly outs: readonly number[]
+}
 
 export interface LoraKernels {
   /** Null before the first adapter with A and B. */
-  readonly products: { readonly shrink: BoundKernel; readonly expand: BoundKernel } | null
+  readonly products: { readonly shrink: BoundKernel | null; readonly expand: BoundKernel } | null
   /** Null before the first adapter with row scales or biases. */
   readonly scaleBias: BoundKernel | null
 }
 
 export class LoraPlan {
   readonly #gpu: Gpu
-  readonly #groups: readonly GroupPlan[]
+  readonly #groups: readonly LoraGroup[]
   #dtypes: ReadonlySet<FloatDtype> = new Set()
   #scaleBias = false
-  #bound: ReadonlyMap<GroupPlan, LoraKernels> = new Map()
+  #bound: ReadonlyMap<LoraGroup, LoraKernels> = new Map()
   #last: Promise<void> = Promise.resolve()
 
-  constructor(gpu: Gpu, layers: readonly LayerPlan[]) {
+  constructor(gpu: Gpu, groups: readonly LoraGroup[]) {
     this.#gpu = gpu
-    this.#groups = layers.flatMap(({ groups }) => GROUPS.map((group) => groups[group]))
+    this.#groups = groups
   }
 
   /**
@@ -47,7 +58,7 @@ export class LoraPlan {
   }
 
   /** The kernels of a group; undefined before the first prepare(). */
-  of(group: GroupPlan): LoraKernels | undefined {
+  of(group: LoraGroup): LoraKernels | undefined {
     return this.#bound.get(group)
   }
 
@@ -63,14 +74,15 @@ export class LoraPlan {
       dtypes.size > 0 ? compile(loraExpandKernel(can, [...dtypes])) : null,
       scaleBias ? compile(loraScaleBiasKernel()) : null,
     ])
-    const bind = ({ group, lora }: GroupPlan): LoraKernels => ({
-      products: shrink &&
+    const bind = (group: LoraGroup): LoraKernels => {
+      const { label } = group
+      const products = shrink &&
         expand && {
-          shrink: shrink.bind(lora.shrink, `shrink ${group}`),
-          expand: expand.bind(lora.expand, `expand ${group}`),
-        },
-      scaleBias: scale?.bind(lora.scaleBias, `scale and bias ${group}`) ?? null,
-    })
+          shrink: group.shrink && shrink.bind(group.shrink, `shrink ${label}`),
+          expand: expand.bind(group.expand, `expand ${label}`),
+        }
+      return { products, scaleBias: scale?.bind(group.scaleBias, `scale and bias ${label}`) ?? null }
+    }
     this.#bound = new Map(this.#groups.map((group) => [group, bind(group)]))
     this.#dtypes = dtypes
     this.#scaleBias = scaleBias

@@ -7,6 +7,7 @@
  *            adapter slot + 1 (0 = base)
  *   tiles    4 words each: slot, first row, rows, 0: the adapter segments, cut into pieces of at most TILE_ROWS
  *   logits  16 words each: which row, what to do with its logits, how to sample
+ *   head     tiles of logits rows, 4 words each: slot, first logits row, rows, 0
  *   lists    block tables, stop ids and adjustments of logits, wherever their owners say
  */
 import { invariant } from '../errors.ts'
@@ -37,6 +38,8 @@ export interface StepShape {
   readonly splits: number
   /** How many of the logits rows have an adjustment. Default none. */
   readonly adjusted?: number
+  /** Tiles of logits rows whose adapter does something to the output layer. Default none. */
+  readonly headTiles?: number
 }
 
 export interface RowEntry {
@@ -76,6 +79,7 @@ export class StepTables {
   #tiles = 0
   #logits = 0
   #adjusted = 0
+  #headTiles = 0
 
   /** `capacityWords`: see stepWords(). */
   constructor(capacityWords: number) {
@@ -90,13 +94,13 @@ export class StepTables {
     const logitsOffset = tilesOffset + shape.tiles * TILE_WORDS
     this.#shape = shape
     this.#end = logitsOffset + shape.logits * LOGITS_WORDS
-    this.#rows = this.#tiles = this.#logits = this.#adjusted = 0
+    this.#rows = this.#tiles = this.#logits = this.#adjusted = this.#headTiles = 0
     invariant(this.#end <= this.words.length, 'A step does not fit its tables')
     this.words.fill(0, 0, HEADER_WORDS)
     const adjusted = shape.adjusted ?? 0
     const adjustedOffset = this.#reserve(adjusted)
     this.words.set([shape.rows, shape.tiles, shape.logits, rowsOffset, tilesOffset, logitsOffset, shape.splits])
-    this.words.set([adjusted, adjustedOffset], 7)
+    this.words.set([adjusted, adjustedOffset, this.#reserve((shape.headTiles ?? 0) * TILE_WORDS)], 7)
   }
 
   /** Appends a list (such as a block table) and returns its offset in words. */
@@ -134,11 +138,12 @@ export class StepTables {
   }
 
   addTile(slot: number, rowStart: number, rowCount: number): void {
-    const at = this.words[4]! + this.#tiles++ * TILE_WORDS
-    this.words[at] = slot
-    this.words[at + 1] = rowStart
-    this.words[at + 2] = rowCount
-    this.words[at + 3] = 0
+    this.words.set([slot, rowStart, rowCount, 0], this.words[4]! + this.#tiles++ * TILE_WORDS)
+  }
+
+  /** `rowStart` counts logits rows. */
+  addHeadTile(slot: number, rowStart: number, rowCount: number): void {
+    this.words.set([slot, rowStart, rowCount, 0], this.words[9]! + this.#headTiles++ * TILE_WORDS)
   }
 
   addLogits(entry: LogitsEntry): void {
@@ -170,9 +175,11 @@ export class StepTables {
 
   /** Words in use; everything announced must have been added. */
   get length(): number {
-    const { rows, tiles, logits, adjusted = 0 } = this.#shape
+    const { rows, tiles, logits, adjusted = 0, headTiles = 0 } = this.#shape
+    const added = [this.#rows, this.#tiles, this.#logits, this.#adjusted, this.#headTiles]
+    const announced = [rows, tiles, logits, adjusted, headTiles]
     invariant(
-      this.#rows === rows && this.#tiles === tiles && this.#logits === logits && this.#adjusted === adjusted,
+      added.every((count, i) => count === announced[i]),
       'A step is not what its header says',
     )
     return this.#end
@@ -201,7 +208,7 @@ export function stepWords(limits: {
   return (
     HEADER_WORDS +
     maxRows * (ROW_WORDS + TILE_WORDS) +
-    maxLogits * LOGITS_WORDS +
+    maxLogits * (LOGITS_WORDS + TILE_WORDS) +
     maxSpans * (blocksPerSequence + 1 + adjustmentWords + maxStopIds)
   )
 }

@@ -46,6 +46,21 @@ export async function readVector(gpu: Gpu, { buffers }: ModelWeights, vector: Ve
   return new Float32Array((await gpu.readback(buffer, vector.offset, vector.size)).buffer)
 }
 
+/** Reads rows of a matrix back as f32, for comparisons. */
+export async function readMatrixRows(gpu: Gpu, matrix: Matrix, first: number, count: number): Promise<Float32Array> {
+  const { dtype, cols, shards } = matrix
+  const rowBytes = cols * FLOAT_BYTES[dtype]
+  const out = new Float32Array(count * cols)
+  for (const { buffer, rowStart, rows } of shards) {
+    const from = Math.max(first, rowStart)
+    const to = Math.min(first + count, rowStart + rows)
+    if (from >= to) continue
+    const bytes = await gpu.readback(buffer, (from - rowStart) * rowBytes, (to - from) * rowBytes)
+    out.set(toFloat32(bytes, dtype), (from - first) * cols)
+  }
+  return out
+}
+
 /** Projections that are computed together came in different element types. */
 export class MixedDtypeError extends LorikeetError {
   readonly code = 'unsupported_model'

@@ -114,11 +114,14 @@ describe('a mixed batch on llama-tiny', () => {
     await runtime.runner.submit({ spans: before })
     await runtime.runner.submit({ spans: now })
     const rows = new Float32Array((await gpu.readback(runtime.logits, 0, now.length * vocabSize * 4)).buffer)
+    // Logits stand by slot, as rows do.
+    const order = [...now].sort((one, other) => (one.slot ?? -1) - (other.slot ?? -1))
     for (const [i, span] of now.entries()) {
       await runtime.runner.submit({ spans: [before[i]!] })
       await runtime.runner.submit({ spans: [span] })
       const alone = new Float32Array((await gpu.readback(runtime.logits, 0, vocabSize * 4)).buffer)
-      expect(rows.subarray(i * vocabSize, (i + 1) * vocabSize), `sequence ${i}, ${VOICES[i]}`).toEqual(alone)
+      const at = order.indexOf(span) * vocabSize
+      expect(rows.subarray(at, at + vocabSize), `sequence ${i}, ${VOICES[i]}`).toEqual(alone)
     }
   })
 
@@ -148,14 +151,34 @@ describe('a mixed batch on llama-tiny', () => {
       bindGroupsCreated: 0,
       pipelinesCompiled: 0,
     }
-    const dora = await cost([span(0, 'dora-rank-pattern'), span(1, null)])
-    for (const counters of [base, mixed, attentionOnly, dora]) expect(counters).toMatchObject(nothingElse)
+    const one = async (voice: string) => await cost([span(0, voice), span(1, null)])
+    const others = new Map<string, Awaited<ReturnType<typeof cost>>>()
+    for (const voice of OTHERS) others.set(voice, await one(voice))
+    for (const counters of [base, mixed, attentionOnly, ...others.values()]) expect(counters).toMatchObject(nothingElse)
     const { numLayers } = runtime.spec
     // Besides the layers: embedding, final norm, lm_head, sampler.
     expect((base.dispatches - 4) / numLayers).toBe(9)
     expect((mixed.dispatches - base.dispatches) / numLayers).toBe(8)
     expect((attentionOnly.dispatches - base.dispatches) / numLayers).toBe(2)
-    // q, o and up: the row scales of three groups.
-    expect((dora.dispatches - base.dispatches) / numLayers).toBe(9)
+    // What each kind adds to the step: in every layer, and outside of them.
+    const added: Readonly<Record<string, readonly [perLayer: number, outside: number]>> = {
+      // Row scales behind each of the groups: of all four, and of q, o and up.
+      'dora-r8': [12, 0],
+      'dora-rank-pattern': [9, 0],
+      'dora-f16': [12, 0],
+      'lora-bias': [12, 0],
+      // Gains cost no dispatch; q and v do, and rows of the embedding.
+      'save-norms-embed': [2, 1],
+      'lora-embed': [2, 2],
+      // Scales on both: embedding rows, expand and scale; shrink, expand and scale.
+      'dora-embed': [0, 3 + 3],
+      'trainable-tokens': [2, 1],
+      'lora-lm-head': [2, 2],
+      'save-lm-head': [2, 1],
+    }
+    for (const [voice, { dispatches }] of others) {
+      const [perLayer, outside] = added[voice]!
+      expect(dispatches - base.dispatches, voice).toBe(perLayer * numLayers + outside)
+    }
   })
 })

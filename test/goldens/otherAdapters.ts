@@ -7,6 +7,18 @@ export const OTHER_ADAPTERS: Readonly<Record<string, Readonly<Record<string, rea
     'qwen2-tiny': ['dora-r8'],
     'qwen3-tiny': ['dora-qk'],
   },
+  norms: {
+    'llama-tiny': ['save-norms-embed'],
+    'qwen3-tiny': ['save-qk-norm'],
+  },
+  embedding: {
+    'llama-tiny': ['lora-embed', 'dora-embed', 'trainable-tokens'],
+    'llama3-tiny': ['lora-embed', 'save-embed', 'trainable-tokens'],
+  },
+  head: {
+    'llama-tiny': ['lora-lm-head', 'save-lm-head'],
+    'llama3-tiny': ['lora-lm-head', 'save-lm-head'],
+  },
   bias: {
     'llama-tiny': ['lora-bias'],
     'qwen2-tiny': ['bias-all', 'bias-lora-only', 'lora-bias', 'dora-bias-all'],

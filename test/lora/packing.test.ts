@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import type { LoraModule } from '../../src/lora/normal.ts'
-import { ENTRY_WORDS, layoutOf, packBytes, writeEntry } from '../../src/lora/packing.ts'
+import { packBytes } from '../../src/lora/packedBytes.ts'
+import { layoutOf, writeEntry } from '../../src/lora/packing.ts'
+import { ENTRY_WORDS, entryWord, slotWords } from '../../src/model/adapterTable.ts'
 import { type ModelSpec, type Projection, projectionShape } from '../../src/model/spec.ts'
 
 const spec = { hiddenSize: 8, intermediateSize: 12, numHeads: 2, numKvHeads: 1, headDim: 4, numLayers: 3 } as ModelSpec
@@ -32,12 +34,12 @@ describe('packing', () => {
       { layer: 2, group: 'mlp_out', rankSum: 4 },
     ])
     const packed = layout.groups[0]!
-    expect(packed.projections.map((one) => one && [one.module.projection, one.paddedRank, one.column])).toEqual([
-      ['q', 8, 0],
+    expect(packed.projections.map((one) => one && [one.outStart, one.paddedRank, one.column])).toEqual([
+      [0, 8, 0],
       null,
-      ['v', 4, 8],
+      [12, 4, 8],
     ])
-    const floats = new Float32Array(packBytes(spec, packed).buffer)
+    const floats = new Float32Array(packBytes(packed).buffer)
     const a = (row: number) => [...floats.subarray(row * 8, row * 8 + 8)]
     expect(a(0)).toEqual([1000, 1001, 1002, 1003, 1004, 1005, 1006, 1007])
     expect(a(4)[0]).toBe(1032)
@@ -54,8 +56,11 @@ describe('packing', () => {
 
   it('writes table entries in words from the slab start', () => {
     const packed = layout.groups[0]!
-    const words = new Uint32Array(ENTRY_WORDS).fill(77)
-    writeEntry(words, packed, 4096)
+    const slot = new Uint32Array(slotWords(spec))
+    writeEntry(slot, spec, packed, 4096)
+    // Layer 1, the first group: four entries in.
+    const words = slot.subarray(4 * ENTRY_WORDS, 5 * ENTRY_WORDS)
+    expect(slot.reduce((sum, word) => sum + word, 0)).toBe(words.reduce((sum, word) => sum + word, 0))
     expect([...words.subarray(0, 4)]).toEqual([1024, 12, 0, 0])
     expect([...words.subarray(4, 8)]).toEqual([1024 + 96, 8, new Uint32Array(Float32Array.of(2.5).buffer)[0], 0])
     expect([...words.subarray(12, 20)]).toEqual(Array(8).fill(0))
@@ -76,7 +81,7 @@ describe('packing', () => {
     expect(packed).toMatchObject({ dtype: 'F32', rankSum: 8 })
     // q has outputs 0 to 7 of the group, k 8 to 11, v 12 to 15.
     const base = Float32Array.from({ length: 16 }, (_, i) => i)
-    const floats = new Float32Array(packBytes(spec, packed, base).buffer)
+    const floats = new Float32Array(packBytes(packed, base).buffer)
     const at = (offset: number | null, count: number) => [...floats.subarray(offset! / 4, offset! / 4 + count)]
     const [first, , last] = packed.projections
     expect(at(first!.rowScaleOffset, 8)).toEqual([1, 2, 4, 8, 16, 32, 64, 128])
@@ -84,8 +89,9 @@ describe('packing', () => {
     expect(last).toMatchObject({ paddedRank: 0, rowScaleOffset: null })
     expect(at(last!.biasOffset, 4)).toEqual([4 - 12, 4 - 13, 8 - 14, 8 - 15])
 
-    const words = new Uint32Array(ENTRY_WORDS)
-    writeEntry(words, packed, 4096)
+    const slot = new Uint32Array(slotWords(spec))
+    writeEntry(slot, spec, packed, 4096)
+    const words = slot.subarray(entryWord(spec, 1, 'attn_in'))
     expect([...words.subarray(8, 10)]).toEqual([1024 + first!.rowScaleOffset! / 4, 1024 + first!.biasOffset! / 4])
     expect([...words.subarray(21, 26)]).toEqual([0, 0, 8, 0, 1024 + last!.biasOffset! / 4])
   })
@@ -97,7 +103,7 @@ describe('packing', () => {
     }
     const mixed = layoutOf(adapterOf([half]), spec, 0, 3).groups[0]!
     expect(mixed.dtype).toBe('F32')
-    expect([...new Float32Array(packBytes(spec, mixed).buffer).subarray(0, 8)]).toEqual(Array(8).fill(1))
+    expect([...new Float32Array(packBytes(mixed).buffer).subarray(0, 8)]).toEqual(Array(8).fill(1))
     const b = { dtype: 'BF16' as const, shape: [4, 1] as const, bytes: new Uint8Array(8) }
     const same = layoutOf(adapterOf([{ ...half, b }]), spec, 0, 3).groups[0]!
     expect(same.dtype).toBe('BF16')

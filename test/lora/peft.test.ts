@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { LorikeetError } from '../../src/errors.ts'
 import { AdapterRefusedError } from '../../src/lora/errors.ts'
-import type { LoraModule, LoraTensor, LoraVector } from '../../src/lora/normal.ts'
+import type { LoraModule, LoraPart, LoraTensor, LoraVector } from '../../src/lora/normal.ts'
 import { readPeftAdapter } from '../../src/lora/peft.ts'
 import { PROJECTION_MODULES } from '../../src/model/spec.ts'
 import {
@@ -17,19 +17,7 @@ import {
 /** Adapters that PEFT computes and lorikeet does not yet: what the refusal says, until it does. */
 const NOT_YET: Readonly<Record<string, readonly [code: string, param: string | RegExp]>> = {
   'llama-tiny/alora': ['adapter_unsupported', 'alora_invocation_tokens'],
-  'llama-tiny/dora-embed': ['adapter_unsupported', 'target_modules'],
   'llama-tiny/layer-replication': ['adapter_unsupported', 'layer_replication'],
-  'llama-tiny/lora-embed': ['adapter_unsupported', 'target_modules'],
-  'llama-tiny/lora-lm-head': ['adapter_unsupported', 'target_modules'],
-  'llama-tiny/save-lm-head': ['adapter_unsupported', 'modules_to_save'],
-  'llama-tiny/save-norms-embed': ['adapter_unsupported', 'modules_to_save'],
-  'llama-tiny/trainable-tokens': ['adapter_unsupported', 'trainable_token_indices'],
-  'llama3-tiny/lora-embed': ['adapter_unsupported', 'target_modules'],
-  'llama3-tiny/lora-lm-head': ['adapter_unsupported', 'target_modules'],
-  'llama3-tiny/save-embed': ['adapter_unsupported', 'modules_to_save'],
-  'llama3-tiny/save-lm-head': ['adapter_unsupported', 'modules_to_save'],
-  'llama3-tiny/trainable-tokens': ['adapter_unsupported', 'trainable_token_indices'],
-  'qwen3-tiny/save-qk-norm': ['adapter_unsupported', 'modules_to_save'],
 }
 
 const Q1 = 'base_model.model.model.layers.1.self_attn.q_proj.lora_'
@@ -82,6 +70,14 @@ const REFUSED: Readonly<Record<string, readonly [code: string, param: string | R
   vera: ['adapter_unsupported', 'peft_type'],
 }
 
+const NORM_MODULES = {
+  input: 'input_layernorm',
+  post: 'post_attention_layernorm',
+  q: 'self_attn.q_norm',
+  k: 'self_attn.k_norm',
+  final: 'norm',
+}
+
 const plain = PEFT_ADAPTERS.filter(({ id }) => !(id in NOT_YET))
 
 async function refusalOf(dir: string, model: string): Promise<LorikeetError> {
@@ -111,30 +107,51 @@ describe('reference adapters', () => {
       Object.entries(patterns).find(([key]) => new RegExp(`^(?:.*\\.)?(?:${key})$`).test(path))?.[1]
 
     const found = new Map<string, LoraTensor | LoraVector>()
-    for (const module of adapter.modules) {
-      const path = `base_model.model.${pathOf(module)}`
-      const { rank, scale, a, b, magnitude, bias, loraBias } = module
+    const checkPart = (path: string, { rank, scale, a, b, magnitude, bias, loraBias }: LoraPart) => {
+      const prefix = `base_model.model.${path}`
       // What PEFT adapts it wraps, so the layer's own bias has another name there.
-      if (bias) found.set(`${path}.${rank ? 'base_layer.' : ''}bias`, bias)
+      if (bias) found.set(`${prefix}.${rank ? 'base_layer.' : ''}bias`, bias)
       if (rank === 0) {
         expect({ scale, a: a.bytes.length, b: b.bytes.length }).toEqual({ scale: 0, a: 0, b: 0 })
-        continue
+        return
       }
-      found.set(`${path}.lora_A.weight`, a)
-      found.set(`${path}.lora_B.weight`, b)
-      if (magnitude) found.set(`${path}.lora_magnitude_vector`, magnitude)
-      if (loraBias) found.set(`${path}.lora_B.bias`, loraBias)
+      const isEmbedding = path.endsWith('embed_tokens')
+      found.set(`${prefix}.${isEmbedding ? 'lora_embedding_A' : 'lora_A.weight'}`, a)
+      found.set(`${prefix}.${isEmbedding ? 'lora_embedding_B' : 'lora_B.weight'}`, b)
+      if (magnitude) found.set(`${prefix}.lora_magnitude_vector`, magnitude)
+      if (loraBias) found.set(`${prefix}.lora_B.bias`, loraBias)
       expect(rank).toBe(a.shape[0])
-      const alpha = pick(config.alpha_pattern, pathOf(module)) ?? config.lora_alpha ?? 8
+      const alpha = pick(config.alpha_pattern, path) ?? config.lora_alpha ?? 8
       expect(scale).toBe(alpha / (config.use_rslora ? Math.sqrt(rank) : rank))
     }
-    expect([...found.keys()].sort()).toEqual([...tensors.keys()].sort())
+    for (const module of adapter.modules) checkPart(pathOf(module), module)
+    for (const { layer, norm, gain } of adapter.norms ?? []) {
+      const place = layer === null ? '' : `layers.${layer}.`
+      found.set(`base_model.model.model.${place}${NORM_MODULES[norm]}.weight`, gain)
+    }
+    for (const [path, change] of [
+      ['model.embed_tokens', adapter.embedding],
+      ['lm_head', adapter.head],
+    ] as const) {
+      if (change?.lora) checkPart(path, change.lora)
+      if (!change?.rows) continue
+      expect(change.rows.tokens).toEqual(config.trainable_token_indices ?? null)
+      const name = change.rows.tokens ? 'embed_tokens.token_adapter.trainable_tokens_delta' : `${path}.weight`
+      found.set(`base_model.model.${change.rows.tokens ? 'model.' : ''}${name}`, change.rows.matrix)
+    }
+    // The base's own weights come along with LoRA on the embedding and on lm_head.
+    const own = [...tensors.keys()].filter((name) => !name.endsWith('.base_layer.weight'))
+    expect([...found.keys()].sort()).toEqual(own.sort())
     for (const [name, { dtype, shape, bytes }] of found) {
       expect({ dtype, shape, sha256: sha256(bytes) }, name).toEqual(tensors.get(name))
     }
-    expect(adapter.maxRank).toBe(Math.max(...adapter.modules.map(({ rank }) => rank)))
+    const ranks = [...adapter.modules, adapter.embedding?.lora, adapter.head?.lora].map((part) => part?.rank ?? 0)
+    expect(adapter.maxRank).toBe(Math.max(...ranks))
     const widths: Record<string, number> = { F32: 4, F16: 2, BF16: 2 }
-    const sizes = [...tensors.values()].map(({ dtype, shape }) => shape.reduce((n, size) => n * size, widths[dtype]!))
+    const sizes = own.map((name) => {
+      const { dtype, shape } = tensors.get(name)!
+      return shape.reduce((product, size) => product * size, widths[dtype]!)
+    })
     expect(adapter.byteLength).toBe(sizes.reduce((sum, size) => sum + size, 0))
     expect(adapter.digest).toMatch(/^[0-9a-f]{64}$/)
   })

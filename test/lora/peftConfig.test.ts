@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { AdapterRefusedError } from '../../src/lora/errors.ts'
-import { targetedProjections } from '../../src/lora/modules.ts'
+import { targetedModules } from '../../src/lora/modules.ts'
 import { type PeftConfig, parsePeftConfig, rankAndScale } from '../../src/lora/peftConfig.ts'
 import { DEFAULT_MATCH_STEPS } from '../../src/lora/pythonRegex.ts'
 import type { JsonObject, JsonValue } from '../../src/weights/json.ts'
@@ -24,9 +24,11 @@ function refusal(act: () => unknown): AdapterRefusedError {
   throw new Error('nothing was refused')
 }
 
-/** `layer.projection` of the targeted modules. */
+/** `layer.projection` of the targeted modules; paths of those outside the layers. */
 function targets(fields: JsonObject): string[] {
-  return targetedProjections(TINY, config(fields), budget()).map(({ layer, projection }) => `${layer}.${projection}`)
+  return targetedModules(TINY, config(fields), budget()).map((module) =>
+    module.kind === 'projection' ? `${module.layer}.${module.projection}` : module.path,
+  )
 }
 
 describe('parsePeftConfig', () => {
@@ -82,10 +84,13 @@ describe('parsePeftConfig', () => {
     [{ lora_bias: 1 }, 'adapter_config_invalid', 'lora_bias'],
     [{ lora_bias: true, use_dora: true }, 'adapter_config_invalid', 'lora_bias'],
     [{ use_qalora: true }, 'adapter_unsupported', 'use_qalora'],
-    [{ modules_to_save: ['lm_head'] }, 'adapter_unsupported', 'modules_to_save'],
+    [{ modules_to_save: [''] }, 'adapter_config_invalid', 'modules_to_save'],
     [{ modules_to_save: 'lm_head' }, 'adapter_config_invalid', 'modules_to_save'],
-    [{ trainable_token_indices: [1] }, 'adapter_unsupported', 'trainable_token_indices'],
-    [{ trainable_token_indices: { embed_tokens: [1] } }, 'adapter_unsupported', 'trainable_token_indices'],
+    [{ trainable_token_indices: 1 }, 'adapter_config_invalid', 'trainable_token_indices'],
+    [{ trainable_token_indices: [1.5] }, 'adapter_config_invalid', 'trainable_token_indices'],
+    [{ trainable_token_indices: { embed_tokens: 'all' } }, 'adapter_config_invalid', 'trainable_token_indices'],
+    [{ trainable_token_indices: { q_proj: [1] } }, 'adapter_unsupported', 'trainable_token_indices'],
+    [{ ensure_weight_tying: 1 }, 'adapter_config_invalid', 'ensure_weight_tying'],
     [{ layer_replication: [[0, 1]] }, 'adapter_unsupported', 'layer_replication'],
     [{ alora_invocation_tokens: [1] }, 'adapter_unsupported', 'alora_invocation_tokens'],
     [{ target_parameters: ['experts.w'] }, 'adapter_unsupported', 'target_parameters'],
@@ -183,7 +188,7 @@ describe('parsePeftConfig', () => {
         const mutated = Object.assign(Object.create(null), whole, Object.fromEntries(changes))
         try {
           const parsed = parsePeftConfig(mutated)
-          for (const { path } of targetedProjections(TINY, parsed, budget())) {
+          for (const { path } of targetedModules(TINY, parsed, budget())) {
             const { rank, scale } = rankAndScale(parsed, path, budget())
             expect(Number.isInteger(rank) && rank > 0 && Number.isFinite(scale)).toBe(true)
           }
@@ -225,7 +230,7 @@ describe('rankAndScale', () => {
   })
 })
 
-describe('targetedProjections', () => {
+describe('targetedModules', () => {
   it.each<[JsonObject, string[]]>([
     [{ target_modules: ['q_proj'] }, ['0.q', '1.q']],
     [{ target_modules: ['self_attn.q_proj', 'model.layers.1.mlp.down_proj'] }, ['0.q', '1.q', '1.down']],
@@ -247,7 +252,11 @@ describe('targetedProjections', () => {
     [{ target_modules: ['model.layers.0.self_attn.k_proj', 'q_proj'], layers_to_transform: [1] }, ['0.k', '1.q']],
     // The embedding is taken away again, as a whole.
     [{ target_modules: ['q_proj', 'embed_tokens'], exclude_modules: ['embed_tokens'] }, ['0.q', '1.q']],
-    // Found in no layer, so layers_to_transform leaves it out (but not lm_head below, whose name is its whole path).
+    [{ target_modules: ['q_proj', 'embed_tokens'] }, ['model.embed_tokens', '0.q', '1.q']],
+    [{ target_modules: ['lm_head', 'q_proj'], layers_to_transform: [0] }, ['0.q', 'lm_head']],
+    // What is saved whole is not adapted.
+    [{ target_modules: ['q_proj', 'lm_head'], modules_to_save: ['lm_head'] }, ['0.q', '1.q']],
+    // Found in no layer, so layers_to_transform leaves it out (but not lm_head above, whose name is its whole path).
     [{ target_modules: ['q_proj', 'embed_tokens'], layers_to_transform: [0] }, ['0.q']],
   ])('%j', (fields, expected) => {
     expect(targets(fields)).toEqual(expected)
@@ -271,8 +280,6 @@ describe('targetedProjections', () => {
     ],
     [{ target_modules: '.*self_attn.*' }, 'adapter_target_invalid', 'not a linear layer'],
     [{ target_modules: ['norm'] }, 'adapter_target_invalid', 'model.norm'],
-    [{ target_modules: ['q_proj', 'embed_tokens'] }, 'adapter_unsupported', 'model.embed_tokens'],
-    [{ target_modules: ['lm_head', 'q_proj'], layers_to_transform: [0] }, 'adapter_unsupported', 'lm_head'],
   ])('refuses %j', (fields, code, says) => {
     const error = refusal(() => targets(fields))
     expect(error).toMatchObject({ code, param: 'target_modules' })

@@ -1,38 +1,35 @@
 import { describe, expect } from 'vitest'
 import type { Tracked } from '../../src/gpu/ledger.ts'
-import type { GroupPlan, LayerPlan } from '../../src/model/forwardPlan.ts'
-import { LoraPlan } from '../../src/model/loraPlan.ts'
-import { GROUPS, type Group } from '../../src/model/spec.ts'
+import { type LoraGroup, LoraPlan } from '../../src/model/loraPlan.ts'
 import { it, type KernelBench } from '../support/gpu.ts'
 
-/** A layer with nothing but what LoRA binds. */
-async function layerOf(bench: KernelBench): Promise<LayerPlan> {
+async function groupOf(bench: KernelBench): Promise<LoraGroup> {
   const buffer = (label: string): Promise<Tracked> => bench.upload(label, new Uint32Array(64))
   const [params, step, table, slab, x, down, y] = await Promise.all(
     ['params', 'step', 'table', 'slab', 'x', 'down', 'y'].map(buffer),
   )
-  const lora = {
+  return {
+    label: 'mlp_in',
     shrink: { params: params!, step: step!, table: table!, slab: slab!, x: x!, down: down! },
     expand: { params: params!, step: step!, table: table!, slab: slab!, down: down!, y: y! },
     scaleBias: { params: params!, step: step!, table: table!, slab: slab!, y: y! },
+    shrinkSplits: 1,
+    outs: [8],
   }
-  const groups = Object.fromEntries(GROUPS.map((group) => [group, { group, lora }]))
-  return { groups: groups as unknown as Record<Group, GroupPlan> } as LayerPlan
 }
 
 describe('LoraPlan', () => {
   it('compiles nothing before the first adapter, then only for element types it has not met', async ({ bench }) => {
-    const layer = await layerOf(bench)
-    const group = layer.groups.mlp_in
+    const group = await groupOf(bench)
     const { counters } = bench.gpu
     const start = counters.pipelinesCompiled
-    const plan = new LoraPlan(bench.gpu, [layer])
+    const plan = new LoraPlan(bench.gpu, [group])
     expect(plan.of(group)).toBeUndefined()
     expect(counters.pipelinesCompiled).toBe(start)
 
     await Promise.all([plan.prepare(['F16']), plan.prepare(['F16'])])
     const first = plan.of(group)
-    expect(first?.products?.shrink.label).toBe('shrink mlp_in')
+    expect(first?.products?.shrink?.label).toBe('shrink mlp_in')
     expect(counters.pipelinesCompiled - start).toBe(2)
 
     const other = plan.prepare(['F32'])

@@ -2,8 +2,9 @@
 import source from '../../../shaders/add_norm.wgsl' with { type: 'text' }
 import type { Capabilities } from '../../gpu/capabilities.ts'
 import type { Grid, KernelDefinition } from '../../gpu/kernel.ts'
+import type { GainPlace } from '../adapterTable.ts'
 import { type KernelChoice, paramWords } from './choice.ts'
-import { STEP_INCLUDE } from './includes.ts'
+import { GAIN_BASE_INCLUDE, GAIN_OWN_INCLUDE, OWN_GAIN_BINDINGS, STEP_INCLUDE } from './includes.ts'
 import { teamGrid, teamShape } from './team.ts'
 
 const definition: KernelDefinition = {
@@ -19,6 +20,7 @@ const definition: KernelDefinition = {
     { name: 'normed', access: 'write' }, //    [rows, hidden], or [logits rows, hidden] with `gather`
   ],
 }
+const ownDefinition: KernelDefinition = { ...definition, bindings: [...definition.bindings, ...OWN_GAIN_BINDINGS] }
 
 export interface AddNormVariant {
   /** residual += delta before the norm. Without it, bind anything readable (such as `gain`) to `delta`. */
@@ -27,21 +29,32 @@ export interface AddNormVariant {
   readonly bias: boolean
   /** Norm the logits rows only, into compact rows: the final norm. With `add`, only their residuals are written. */
   readonly gather: boolean
+  /** Rows may have a gain of their adapter's; binds its table and slab too. Default false. */
+  readonly ownGain?: boolean
 }
 
-export function addNormKernel(can: Capabilities, { add, bias, gather }: AddNormVariant): KernelChoice {
+export function addNormKernel(can: Capabilities, variant: AddNormVariant): KernelChoice {
+  const { add, bias, gather, ownGain = false } = variant
   const team = teamShape(can)
   return {
-    definition,
+    definition: ownGain ? ownDefinition : definition,
     specialisation: {
       constants: { ADD: add, HAS_BIAS: bias, GATHER: gather, ...team.constants },
-      includes: { step: STEP_INCLUDE, team: team.source },
+      includes: {
+        step: STEP_INCLUDE,
+        team: team.source,
+        gain: ownGain ? GAIN_OWN_INCLUDE : GAIN_BASE_INCLUDE,
+      },
     },
   }
 }
 
-export function addNormParams(shape: { readonly hidden: number; readonly eps: number }): Uint32Array<ArrayBuffer> {
-  return paramWords(shape.hidden / 4, { f32: shape.eps })
+/** @param own where the adapters' gains are; read with `ownGain` only */
+export function addNormParams(
+  shape: { readonly hidden: number; readonly eps: number },
+  own: GainPlace | null = null,
+): Uint32Array<ArrayBuffer> {
+  return paramWords(shape.hidden / 4, { f32: shape.eps }, own?.slotWords ?? 0, own?.word ?? 0)
 }
 
 /** @param rows rows of `normed`: the step's rows, or its logits rows with `gather`. */

@@ -4,7 +4,14 @@ import type { Capabilities } from '../../gpu/capabilities.ts'
 import type { Grid, KernelDefinition } from '../../gpu/kernel.ts'
 import type { FloatDtype } from '../../weights/dtype.ts'
 import { type KernelChoice, paramWords } from './choice.ts'
-import { LORA_DTYPES, LORA_SLAB_INCLUDE, LORA_TABLE_INCLUDE, loraDtypeConstants, STEP_INCLUDE } from './includes.ts'
+import {
+  LORA_DTYPES,
+  LORA_SLAB_INCLUDE,
+  LORA_TABLE_INCLUDE,
+  loraDtypeConstants,
+  STEP_INCLUDE,
+  TILES_WORD,
+} from './includes.ts'
 import type { LoraOutputShape } from './loraScaleBias.ts'
 import type { LoraDownShape } from './loraShrink.ts'
 import { teamShape } from './team.ts'
@@ -61,7 +68,18 @@ export interface LoraExpandShape extends LoraDownShape, LoraOutputShape {}
 export function loraExpandParams(shape: LoraExpandShape): Uint32Array<ArrayBuffer> {
   const [a = 0, b = 0, c = 0] = shape.outs.map((out) => out / 4)
   const { layer, numLayers, group, columns, rowCapacity, splits } = shape
-  return paramWords(a, b, c, layer, numLayers, group, columns / 4, rowCapacity, splits)
+  return paramWords(
+    a,
+    b,
+    c,
+    layer,
+    numLayers,
+    group,
+    columns / 4,
+    rowCapacity,
+    splits,
+    TILES_WORD[shape.tiles ?? 'rows'],
+  )
 }
 
 /** @param tiles as the step's tables count them */

@@ -2,7 +2,7 @@
 import source from '../../../shaders/lora_scale_bias.wgsl' with { type: 'text' }
 import type { Grid, KernelDefinition } from '../../gpu/kernel.ts'
 import { type KernelChoice, PLAIN_WORKGROUP, paramWords } from './choice.ts'
-import { LORA_TABLE_INCLUDE, STEP_INCLUDE } from './includes.ts'
+import { LORA_TABLE_INCLUDE, STEP_INCLUDE, TILES_WORD, type TileRows } from './includes.ts'
 
 const definition: KernelDefinition = {
   name: 'lora_scale_bias',
@@ -29,13 +29,16 @@ export interface LoraOutputShape {
   readonly outs: readonly number[]
   readonly layer: number
   readonly numLayers: number
-  /** Index of the group in GROUPS. */
+  /** Index of the group in GROUPS, or of what is outside the layers. */
   readonly group: number
+  /** Tiles of the step's rows (the default), or of its logits rows. */
+  readonly tiles?: TileRows
 }
 
-export function loraScaleBiasParams({ outs, layer, numLayers, group }: LoraOutputShape): Uint32Array<ArrayBuffer> {
+export function loraScaleBiasParams(shape: LoraOutputShape): Uint32Array<ArrayBuffer> {
+  const { outs, layer, numLayers, group } = shape
   const [a = 0, b = 0, c = 0] = outs.map((out) => out / 4)
-  return paramWords(a, b, c, layer, numLayers, group)
+  return paramWords(a, b, c, layer, numLayers, group, TILES_WORD[shape.tiles ?? 'rows'])
 }
 
 /** @param tiles as the step's tables count them */

@@ -4,7 +4,15 @@ import type { Capabilities } from '../../gpu/capabilities.ts'
 import type { Grid, KernelDefinition } from '../../gpu/kernel.ts'
 import type { FloatDtype } from '../../weights/dtype.ts'
 import { type KernelChoice, paramWords } from './choice.ts'
-import { LORA_DTYPES, LORA_SLAB_INCLUDE, LORA_TABLE_INCLUDE, loraDtypeConstants, STEP_INCLUDE } from './includes.ts'
+import {
+  LORA_DTYPES,
+  LORA_SLAB_INCLUDE,
+  LORA_TABLE_INCLUDE,
+  loraDtypeConstants,
+  STEP_INCLUDE,
+  TILES_WORD,
+  type TileRows,
+} from './includes.ts'
 import { teamGrid, teamShape } from './team.ts'
 
 const definition: KernelDefinition = {
@@ -61,14 +69,25 @@ export interface LoraShrinkShape extends LoraDownShape {
   readonly in: number
   readonly layer: number
   readonly numLayers: number
-  /** Index of the group in GROUPS. */
+  /** Index of the group in GROUPS, or of what is outside the layers. */
   readonly group: number
+  /** Tiles of the step's rows (the default), or of its logits rows. */
+  readonly tiles?: TileRows
 }
 
 export function loraShrinkParams(shape: LoraShrinkShape): Uint32Array<ArrayBuffer> {
   const in4 = shape.in / 4
   const { layer, numLayers, group, columns, rowCapacity, splits } = shape
-  return paramWords(in4, Math.ceil(in4 / splits), layer, numLayers, group, columns, rowCapacity)
+  return paramWords(
+    in4,
+    Math.ceil(in4 / splits),
+    layer,
+    numLayers,
+    group,
+    columns,
+    rowCapacity,
+    TILES_WORD[shape.tiles ?? 'rows'],
+  )
 }
 
 /**

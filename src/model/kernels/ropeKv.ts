@@ -2,8 +2,9 @@
 import source from '../../../shaders/rope_kv.wgsl' with { type: 'text' }
 import type { Capabilities } from '../../gpu/capabilities.ts'
 import type { Grid, KernelDefinition } from '../../gpu/kernel.ts'
+import type { GainPlace } from '../adapterTable.ts'
 import { type KernelChoice, paramWords } from './choice.ts'
-import { STEP_INCLUDE } from './includes.ts'
+import { GAIN_BASE_INCLUDE, GAIN_OWN_INCLUDE, OWN_GAIN_BINDINGS, STEP_INCLUDE } from './includes.ts'
 import { teamGrid, teamShape } from './team.ts'
 
 const definition: KernelDefinition = {
@@ -13,25 +14,33 @@ const definition: KernelDefinition = {
     { name: 'params', access: 'uniform' },
     { name: 'step', access: 'read' },
     { name: 'qkv', access: 'write' }, //     [rows, (heads + 2 kvHeads) * headDim]; q is turned in place
-    { name: 'bias', access: 'read' }, //     [(heads + 2 kvHeads) * headDim]; read with `bias` only
-    { name: 'qGain', access: 'read' }, //    [headDim]; read with `qkNorm` only
-    { name: 'kGain', access: 'read' }, //    [headDim]; read with `qkNorm` only
+    { name: 'vectors', access: 'read' }, //  the biases and gains that params points to
     { name: 'rope', access: 'read' }, //     [positions, headDim / 2] of (cos, sin)
     { name: 'keys', access: 'write' }, //    [slots, kvHeads, headDim]
     { name: 'values', access: 'write' }, //  [slots, kvHeads, headDim]
   ],
 }
+const ownDefinition: KernelDefinition = { ...definition, bindings: [...definition.bindings, ...OWN_GAIN_BINDINGS] }
 
-export function ropeKvKernel(
-  can: Capabilities,
-  variant: { readonly bias: boolean; readonly qkNorm: boolean },
-): KernelChoice {
+export interface RopeKvVariant {
+  readonly bias: boolean
+  readonly qkNorm: boolean
+  /** Rows may have gains of their adapter's; binds its table and slab too. Only with `qkNorm`. Default false. */
+  readonly ownGain?: boolean
+}
+
+export function ropeKvKernel(can: Capabilities, variant: RopeKvVariant): KernelChoice {
+  const { bias, qkNorm, ownGain = false } = variant
   const team = teamShape(can)
   return {
-    definition,
+    definition: ownGain ? ownDefinition : definition,
     specialisation: {
-      constants: { HAS_BIAS: variant.bias, QK_NORM: variant.qkNorm, ...team.constants },
-      includes: { step: STEP_INCLUDE, team: team.source },
+      constants: { HAS_BIAS: bias, QK_NORM: qkNorm, ...team.constants },
+      includes: {
+        step: STEP_INCLUDE,
+        team: team.source,
+        gain: ownGain ? GAIN_OWN_INCLUDE : GAIN_BASE_INCLUDE,
+      },
     },
   }
 }
@@ -45,8 +54,24 @@ export interface RopeKvShape {
   readonly eps: number
 }
 
-export function ropeKvParams({ heads, kvHeads, headDim, eps }: RopeKvShape): Uint32Array<ArrayBuffer> {
-  return paramWords(heads, kvHeads, headDim / 8, { f32: eps })
+/** Where the vectors begin in `vectors`, in bytes: multiples of 16. What the variant does not read may be anything. */
+export interface RopeKvVectors {
+  /** [(heads + 2 kvHeads) * headDim] */
+  readonly bias: number
+  /** [headDim] */
+  readonly qGain: number
+  /** [headDim] */
+  readonly kGain: number
+}
+
+/** @param own where the adapters' gains of q are, those of k in the next word; read with `ownGain` only */
+export function ropeKvParams(
+  { heads, kvHeads, headDim, eps }: RopeKvShape,
+  { bias, qGain, kGain }: RopeKvVectors,
+  own: GainPlace | null = null,
+): Uint32Array<ArrayBuffer> {
+  const vectors = [bias / 16, qGain / 16, kGain / 16] as const
+  return paramWords(heads, kvHeads, headDim / 8, { f32: eps }, ...vectors, own?.slotWords ?? 0, own?.word ?? 0)
 }
 
 export function ropeKvGrid(

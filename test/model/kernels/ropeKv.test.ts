@@ -37,12 +37,10 @@ async function check(
   const { qkv, keys, values } = await bench.run(
     ropeKvKernel(bench.gpu.can, { bias, qkNorm }),
     {
-      params: ropeKvParams(shape),
+      params: ropeKvParams(shape, { bias: 16, qGain: 4 * (4 + width), kGain: 4 * (4 + width + headDim) }),
       step: stepWordsOf({ rows: ROWS }),
       qkv: input,
-      bias: biases,
-      qGain: norms.q,
-      kGain: norms.k,
+      vectors: Float32Array.from([0, 0, 0, 0, ...biases, ...norms.q, ...norms.k]),
       rope,
       keys: cache(),
       values: cache(),

@@ -1,0 +1,44 @@
+/**
+ * Holds the base's weights that come with some adapters against the base that is served. Beside LoRA on the embedding or
+ * the output layer PEFT saves the layer's own weight, and loads it over the base's: where the two differ, the adapter was
+ * made for another base, or for one that was trained with it.
+ */
+import { FLOAT_BYTES, type FloatDtype, toFloat32 } from '../weights/dtype.ts'
+import { SLICE_BYTES, tensorSlices } from '../weights/tensorData.ts'
+import { shown, tensorRefusal } from './errors.ts'
+import type { BaseWeightPlan } from './modulePlan.ts'
+
+/** Rows `first` to `first + count - 1` of the base's embedding or output layer, as f32. */
+export type BaseRows = (module: 'embedding' | 'head', first: number, count: number) => Promise<Float32Array>
+
+/** How far a value may be from the base's when it was rounded to this type, relative to it; and absolutely. */
+const ROUNDING: Readonly<Record<FloatDtype, number>> = { F32: 0, F16: 2 ** -11, BF16: 2 ** -8 }
+const SMALLEST = 2 ** -24
+
+/** @throws AdapterRefusedError for the first weight that is not the base's. */
+export async function compareWithBase(
+  plans: readonly BaseWeightPlan[],
+  baseRows: BaseRows,
+  signal?: AbortSignal,
+): Promise<void> {
+  for (const { module, weight } of plans) {
+    const dtype = weight.dtype as FloatDtype
+    const columns = weight.shape[1]!
+    const rowBytes = columns * FLOAT_BYTES[dtype]
+    const slice = Math.max(1, Math.floor(SLICE_BYTES / rowBytes)) * rowBytes
+    const relative = ROUNDING[dtype]
+    const absolute = dtype === 'F32' ? 0 : SMALLEST
+    for await (const { byteOffset, bytes } of tensorSlices(weight, slice, signal)) {
+      const first = byteOffset / rowBytes
+      const values = toFloat32(bytes, dtype)
+      const base = await baseRows(module.kind, first, values.length / columns)
+      const other = values.findIndex(
+        (value, i) => !(Math.abs(value - base[i]!) <= Math.abs(base[i]!) * relative + absolute),
+      )
+      if (other < 0) continue
+      const at = `[${first + Math.floor(other / columns)}, ${other % columns}]`
+      const message = `Tensor ${shown(weight.name)} is not the base's ${module.path} (it differs at ${at}): the adapter belongs to another base.`
+      throw tensorRefusal('adapter_changed_base', weight.name, message)
+    }
+  }
+}

@@ -1,0 +1,169 @@
+/**
+ * The last step of every format: the tensors of a checked plan, read, searched for NaN, and put into the normal form.
+ */
+import { abortReason } from '../errors.ts'
+import type { ModelSpec } from '../model/spec.ts'
+import { FLOAT_BYTES, type FloatDtype } from '../weights/dtype.ts'
+import type { TensorInfo } from '../weights/safetensors.ts'
+import { readTensor } from '../weights/tensorData.ts'
+import { type BaseRows, compareWithBase } from './baseRows.ts'
+import { digestAdapter } from './digest.ts'
+import { type AcceptableRefusal, AdapterRefusedError, shown, tensorRefusal } from './errors.ts'
+import { firstNonFinite } from './finite.ts'
+import { type AdapterPlan, type ModulePlan, type RowsPlan, tensorsOf, weightShape } from './modulePlan.ts'
+import type {
+  LoraModule,
+  LoraPart,
+  LoraTensor,
+  LoraVector,
+  NormalAdapter,
+  OwnNorm,
+  OwnRows,
+  VocabularyChange,
+} from './normal.ts'
+
+export interface ReadAdapterOptions {
+  /** Larger ranks are refused. Default: any. */
+  readonly maxRank?: number
+  /** Adapters whose tensors take more bytes are refused. Default: any. */
+  readonly maxBytes?: number
+  /** Refusals that the caller knows better about: they become notes. */
+  readonly accept?: readonly AcceptableRefusal[]
+  /** The base's embedding and output layer, to compare with what an adapter says they are. Default: not compared. */
+  readonly baseRows?: BaseRows
+  readonly signal?: AbortSignal
+}
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] }
+
+/**
+ * Reads what a checked plan describes, which is not empty.
+ * @throws AdapterRefusedError for NaN, infinity, more than `options` allow, or another base; SourceError
+ */
+export async function readPlan(
+  spec: ModelSpec,
+  plan: AdapterPlan,
+  options: ReadAdapterOptions,
+): Promise<NormalAdapter> {
+  checkLimits(plan, options)
+  const { baseWeights = [] } = plan
+  if (options.baseRows && !trustsBase(options)) await compareWithBase(baseWeights, options.baseRows, options.signal)
+  const reader = new TensorReader(options.signal)
+  const modules: LoraModule[] = []
+  const changes: { embedding?: Mutable<VocabularyChange>; head?: Mutable<VocabularyChange> } = {}
+  for (const each of plan.modules) {
+    const { module } = each
+    const part = await readPart(spec, each, reader)
+    if (module.kind === 'projection') modules.push({ layer: module.layer, projection: module.projection, ...part })
+    else changes[module.kind] = { lora: part }
+  }
+  for (const each of plan.rows ?? []) {
+    changes[each.module.kind] = { ...changes[each.module.kind], rows: await readRows(each, reader) }
+  }
+  const norms: OwnNorm[] = []
+  for (const { module, gain } of plan.norms ?? []) {
+    norms.push({ layer: module.layer, norm: module.norm, gain: await reader.vector(gain) })
+  }
+  const parts = { modules, ...(norms.length > 0 && { norms }), ...changes }
+  return {
+    digest: await digestAdapter(parts),
+    ...parts,
+    maxRank: Math.max(0, ...plan.modules.map(({ rank }) => rank)),
+    byteLength: bytesOf(plan),
+  }
+}
+
+/** Whether the caller says that the base is what the adapter takes it for, or gives nothing to compare with. */
+export function trustsBase({ baseRows, accept = [] }: ReadAdapterOptions): boolean {
+  return !baseRows || accept.includes('adapter_changed_base')
+}
+
+async function readPart(
+  spec: ModelSpec,
+  { module, rank, scale, lora, vectors = {} }: ModulePlan,
+  reader: TensorReader,
+): Promise<LoraPart> {
+  const shape = weightShape(spec, module)
+  const { magnitude, bias, loraBias } = vectors
+  return {
+    rank,
+    scale,
+    a: lora ? await reader.matrix(lora.a) : nothing([0, shape.in]),
+    b: lora ? await reader.matrix(lora.b) : nothing([shape.out, 0]),
+    ...(magnitude && { magnitude: await reader.vector(magnitude) }),
+    ...(bias && { bias: await reader.vector(bias) }),
+    ...(loraBias && { loraBias: await reader.vector(loraBias) }),
+  }
+}
+
+/** In ascending order of the tokens. */
+async function readRows({ tokens, matrix: tensor }: RowsPlan, reader: TensorReader): Promise<OwnRows> {
+  const matrix = await reader.matrix(tensor)
+  if (tokens === null) return { tokens, matrix }
+  const order = [...tokens.keys()].sort((one, other) => tokens[one]! - tokens[other]!)
+  const rowBytes = matrix.shape[1] * FLOAT_BYTES[matrix.dtype]
+  const bytes = new Uint8Array(matrix.bytes.byteLength)
+  for (const [to, from] of order.entries()) {
+    bytes.set(matrix.bytes.subarray(from * rowBytes, (from + 1) * rowBytes), to * rowBytes)
+  }
+  return { tokens: order.map((i) => tokens[i]!), matrix: { ...matrix, bytes } }
+}
+
+class TensorReader {
+  readonly #signal: AbortSignal | undefined
+  /** Modules that were fused in the file share their A; tied modules share rows. */
+  readonly #read = new Map<TensorInfo, LoraTensor | LoraVector>()
+
+  constructor(signal: AbortSignal | undefined) {
+    this.#signal = signal
+  }
+
+  async matrix(tensor: TensorInfo): Promise<LoraTensor> {
+    return (await this.#once(tensor)) as LoraTensor
+  }
+
+  async vector(tensor: TensorInfo): Promise<LoraVector> {
+    return (await this.#once(tensor)) as LoraVector
+  }
+
+  async #once(tensor: TensorInfo): Promise<LoraTensor | LoraVector> {
+    if (this.#signal?.aborted) throw abortReason(this.#signal)
+    const found = this.#read.get(tensor) ?? (await readFinite(tensor, this.#signal))
+    this.#read.set(tensor, found)
+    return found
+  }
+}
+
+async function readFinite(tensor: TensorInfo, signal?: AbortSignal): Promise<LoraTensor | LoraVector> {
+  const dtype = tensor.dtype as FloatDtype
+  const bytes = await readTensor(tensor, signal)
+  const bad = firstNonFinite(bytes, dtype)
+  if (bad !== null) {
+    const columns = tensor.shape[1]
+    const at = columns === undefined ? `[${bad}]` : `[${Math.floor(bad / columns)}, ${bad % columns}]`
+    throw tensorRefusal('adapter_not_finite', tensor.name, `Tensor ${shown(tensor.name)} is NaN or infinite at ${at}.`)
+  }
+  // One dimension or two: the plan was checked for it.
+  return { dtype, shape: tensor.shape as LoraTensor['shape'], bytes }
+}
+
+function nothing(shape: readonly [number, number]): LoraTensor {
+  return { dtype: 'F32', shape, bytes: new Uint8Array(0) }
+}
+
+function bytesOf(plan: AdapterPlan): number {
+  return [...new Set(tensorsOf(plan))].reduce((sum, { byteLength }) => sum + byteLength, 0)
+}
+
+function checkLimits(plan: AdapterPlan, { maxRank, maxBytes }: ReadAdapterOptions): void {
+  const rank = Math.max(0, ...plan.modules.map((each) => each.rank))
+  if (maxRank !== undefined && rank > maxRank) {
+    const message = `LoRA rank ${rank} is greater than max_lora_rank ${maxRank}.`
+    throw new AdapterRefusedError('adapter_rank_too_large', 'r', message)
+  }
+  const bytes = bytesOf(plan)
+  if (maxBytes !== undefined && bytes > maxBytes) {
+    const message = `The adapter's tensors take ${bytes} bytes, more than the ${maxBytes} that are allowed.`
+    throw new AdapterRefusedError('adapter_too_large', tensorsOf(plan)[0]!.source.name, message)
+  }
+}

@@ -1,0 +1,70 @@
+/** The kernels that the forward pass needs for a model, compiled together and shared by all its layers. */
+import type { Gpu } from '../gpu/gpu.ts'
+import type { Kernel } from '../gpu/kernel.ts'
+import type { FloatDtype } from '../weights/dtype.ts'
+import { type AddNormVariant, addNormKernel } from './kernels/addNorm.ts'
+import { attentionKernel, attentionMergeKernel } from './kernels/attention.ts'
+import type { KernelChoice } from './kernels/choice.ts'
+import { embedKernel } from './kernels/embed.ts'
+import { matmulKernel, type RowsPerTeam, rowRegimes } from './kernels/matmul.ts'
+import { ropeKvKernel } from './kernels/ropeKv.ts'
+import { siluMulKernel } from './kernels/siluMul.ts'
+import { GROUPS, type ModelSpec } from './spec.ts'
+import type { ModelWeights } from './weights.ts'
+
+/** Kernels of every step, whatever adapters it has. */
+export interface ForwardKernels extends Readonly<Record<NormStage, Kernel>> {
+  readonly embed: Kernel
+  readonly ropeKv: Kernel
+  readonly attention: Kernel
+  readonly attentionMerge: Kernel
+  readonly activation: Kernel
+  readonly matmul: ReadonlyMap<FloatDtype, ReadonlyMap<RowsPerTeam, Kernel>>
+}
+
+/** Norms by what comes before them. */
+export type NormStage = 'first' | 'attn' | 'mlp' | 'final'
+
+export function normVariants({ bias }: ModelSpec): Readonly<Record<NormStage, AddNormVariant>> {
+  return {
+    first: { add: false, bias: false, gather: false },
+    attn: { add: true, bias: bias.mlp, gather: false },
+    mlp: { add: true, bias: bias.o, gather: false },
+    final: { add: true, bias: bias.mlp, gather: true },
+  }
+}
+
+/** @throws ShaderError */
+export async function compileForward(gpu: Gpu, spec: ModelSpec, weights: ModelWeights): Promise<ForwardKernels> {
+  const { can } = gpu
+  const get = ({ definition, specialisation }: KernelChoice) => gpu.kernel(definition, specialisation)
+  const attention = { heads: spec.numHeads, kvHeads: spec.numKvHeads, headDim: spec.headDim }
+  const { bias } = spec
+  const norms = normVariants(spec)
+  const dtypes = new Set([
+    weights.lmHead.dtype,
+    ...weights.layers.flatMap(({ matrices }) => GROUPS.map((group) => matrices[group].dtype)),
+  ])
+  const matmul = [...dtypes].map(async (dtype) => {
+    const variants = rowRegimes(can).map(async (rows) => [rows, await get(matmulKernel(can, dtype, rows))] as const)
+    return [dtype, new Map(await Promise.all(variants))] as const
+  })
+  const single = {
+    embed: embedKernel(weights.embed.dtype),
+    first: addNormKernel(can, norms.first),
+    attn: addNormKernel(can, norms.attn),
+    mlp: addNormKernel(can, norms.mlp),
+    final: addNormKernel(can, norms.final),
+    ropeKv: ropeKvKernel(can, { bias: bias.qkv, qkNorm: spec.qkNorm }),
+    attention: attentionKernel(can, attention),
+    attentionMerge: attentionMergeKernel(attention),
+    activation: siluMulKernel({ bias: bias.mlp }),
+  }
+  const compiled = await Promise.all(
+    Object.entries(single).map(async ([name, choice]) => [name, await get(choice)] as const),
+  )
+  return {
+    ...(Object.fromEntries(compiled) as Record<keyof typeof single, Kernel>),
+    matmul: new Map(await Promise.all(matmul)),
+  }
+}
