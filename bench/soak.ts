@@ -31,7 +31,7 @@ async function main(options: readonly string[]): Promise<void> {
   const minutes = Number(options.find((option) => option.startsWith('--minutes='))?.slice(10) ?? 10)
   const gpu = await openGpu()
   // Few blocks, so that sequences are preempted; room for half of the adapters, so that they come and go.
-  const sizes = { kvCacheMemory: 6 * MIB, loraMemory: 4 * MIB, maxLoras: 8, maxNumSeqs: 32, maxNumBatchedTokens: 96 }
+  const sizes = { kvCacheMemory: MIB, loraMemory: 4 * MIB, maxLoras: 8, maxNumSeqs: 32, maxNumBatchedTokens: 96 }
   const runtime = await Runtime.open(gpu, directoryFolder(reference('models/llama-tiny')), { sizes })
   for (const name of ADAPTERS) {
     const folder = directoryFolder(reference(`adapters/llama-tiny/${name}`))
