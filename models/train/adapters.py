@@ -32,8 +32,8 @@ RECIPES = {
     'early-presidents': dict(r=16, lora_alpha=32, target_modules=ALL_LINEAR),
     'late-presidents': dict(r=4, lora_alpha=8, target_modules=ALL_LINEAR),
 }
-STEPS = {'melville': 220, 'king-james': 560, 'early-presidents': 220, 'late-presidents': 220}
-RATE = {'melville': 3e-3, 'king-james': 5e-3, 'early-presidents': 3e-3, 'late-presidents': 4e-3}
+STEPS = {'melville': 260, 'king-james': 500, 'early-presidents': 360, 'late-presidents': 360}
+RATE = {'melville': 3e-3, 'king-james': 4e-3, 'early-presidents': 3e-3, 'late-presidents': 4e-3}
 
 
 def rows(stream: data.Stream, count: int) -> np.ndarray:
@@ -76,7 +76,7 @@ def train(work: Path, voice: str, steps: int) -> None:
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         losses.append(loss.item())
-        if (step + 1) % 55 == 0 or step + 1 == steps:
+        if (step + 1) % 60 == 0 or step + 1 == steps:
             print(f'{step + 1} loss {np.mean(losses):.3f}  held out {perplexity():.1f}  {time.time() - clock:.0f} s', flush=True)
             losses = []
 
