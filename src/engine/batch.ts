@@ -27,6 +27,8 @@ export interface Span {
   readonly blockTable: readonly number[]
   /** Adapter pool slot, or null for the base model. */
   readonly slot: number | null
+  /** Rows of positions below this one are the base's all the same. Default 0. */
+  readonly activeFrom?: number
   /** Rows of this span whose logits are wanted, in ascending row order; usually one, for the last row, or none. */
   readonly logits: readonly LogitsRow[]
 }

@@ -35,6 +35,8 @@ export interface GenerationRequest {
 export interface AdapterLease {
   readonly name: string
   readonly digest: string
+  /** Tokens from whose last occurrence in the prompt on it works; null or missing: it always does. */
+  readonly invocation?: readonly number[] | null
   /** Pool slot if the adapter is on the GPU now, else null (it is on its way; the sequence is passed over). */
   readonly slot: number | null
   /** Where slot is null: resolves when it is not any more, rejects with a LorikeetError if the adapter cannot come. */

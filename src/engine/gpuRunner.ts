@@ -15,6 +15,7 @@ import type { ForwardPass } from '../model/forward.ts'
 import { BLOCK_SIZE } from '../model/kvCache.ts'
 import { RECORD_BYTES, readRecord, type Sampler } from '../model/sampler.ts'
 import { type RowEntry, type StepShape, StepTables, stepWords, TILE_ROWS } from '../model/stepTables.ts'
+import { splitAtActivation } from './activation.ts'
 import { adjustmentOf, isAdjusted } from './adjustmentOf.ts'
 import {
   type Batch,
@@ -84,12 +85,13 @@ export class GpuRunner implements Runner {
   async submit(batch: Batch): Promise<StepResult> {
     if (this.#failure) throw this.#failure
     const { gpu } = this.#parts
-    const spans = sortedBySlot(batch.spans)
+    const parts = batch.spans.flatMap(splitAtActivation)
+    const spans = sortedBySlot(parts)
     try {
       const bytes = await this.#record(spans).read()
       if (this.#failure) throw this.#failure
       const gpuTime = (await gpu.profiler?.collect()) ?? null
-      return { records: recordsOf(batch.spans, spans, bytes), gpuTime }
+      return { records: recordsOf(parts, spans, bytes), gpuTime }
     } catch (error) {
       this.#failure ??= error
       throw error
@@ -139,10 +141,13 @@ export class GpuRunner implements Runner {
     )
     tables.begin(shape)
     const firstRow = new Map<Span, number>()
+    // Two parts of one span have one block table.
+    const blockTables = new Map<Span['blockTable'], number>()
     let row = 0
     for (const span of spans) {
       firstRow.set(span, row)
-      const blockTable = tables.addList(span.blockTable)
+      const blockTable = blockTables.get(span.blockTable) ?? tables.addList(span.blockTable)
+      blockTables.set(span.blockTable, blockTable)
       tokensOf(span).forEach((token, i) => {
         tables.addRow({ token, position: span.start + i, blockTable, slot: span.slot })
       })

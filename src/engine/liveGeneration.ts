@@ -91,7 +91,7 @@ export class LiveGeneration implements Generation {
    * its failure ends the generation.
    */
   awaitAdapter(): void {
-    const { adapter } = this.sequence.request
+    const { adapter } = this.sequence
     if (adapter?.slot !== null || adapter.ready === this.#arrival) return
     this.#arrival = adapter.ready
     this.#arrival?.then(

@@ -57,6 +57,7 @@ export class PlanBuilder {
       register,
       blockTable: sequence.blocks.slice(0, Math.ceil(end / this.#limits.blockSize)),
       slot: sequence.slot,
+      ...(start < sequence.activeFrom && { activeFrom: sequence.activeFrom }),
       logits,
     })
     this.#sequences.push(sequence)

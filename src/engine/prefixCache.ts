@@ -1,7 +1,8 @@
 /**
  * Blocks that begin alike are computed once. A full block is found by its address: a SHA-256 over the address of the
  * block before it and its own tokens, chained from the model's and the adapter's digest. So an address stands for
- * everything its keys and values depend on, an adapter never meets another's, and two names of the same bytes share.
+ * everything its keys and values depend on, an adapter never meets another's, and two names of the same bytes share. An
+ * adapter that waits for its invocation shares what comes before it with the base.
  *
  * A block is entered when the step that completes it has run, and stays known after its last owner has left, until it
  * is needed for something else.
@@ -76,10 +77,14 @@ export class PrefixCache {
     return addresses[index]!
   }
 
-  #nextAddress({ request, tokens }: Sequence, addresses: readonly string[]): string {
+  #nextAddress({ tokens, adapter, activeFrom }: Sequence, addresses: readonly string[]): string {
     const { blockSize } = this.#blocks
     const start = addresses.length * blockSize
-    const before = addresses.at(-1) ?? `${this.#modelDigest}/${request.adapter?.digest ?? 'base'}`
-    return bytesToHex(sha256(new TextEncoder().encode(`${before}/${tokens.slice(start, start + blockSize).join()}`)))
+    const end = start + blockSize
+    const works = adapter && activeFrom < end
+    // What comes before an adapter's invocation is the base's; where it begins counts in all that follows.
+    const begins = works && activeFrom >= start ? `/${adapter.digest}@${activeFrom}` : ''
+    const before = addresses.at(-1) ?? `${this.#modelDigest}/base`
+    return bytesToHex(sha256(new TextEncoder().encode(`${before}${begins}/${tokens.slice(start, end).join()}`)))
   }
 }

@@ -200,7 +200,7 @@ export class Scheduler {
 
   #admit(sequence: Sequence, prefix: readonly number[]): void {
     drop(this.#waiting, sequence)
-    sequence.request.adapter?.pin()
+    sequence.adapter?.pin()
     this.blocks.share(prefix)
     const numNew = this.blocks.blocksFor(sequence.numWanted) - prefix.length
     sequence.blocks.push(...prefix, ...this.blocks.allocate(numNew))
@@ -217,7 +217,7 @@ export class Scheduler {
 
   #release(sequence: Sequence): void {
     if (!sequence.isRunning) return
-    sequence.request.adapter?.unpin()
+    sequence.adapter?.unpin()
     this.#registers.push(sequence.register!)
     sequence.register = null
     this.blocks.free(sequence.blocks.splice(0))

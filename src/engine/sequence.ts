@@ -4,8 +4,9 @@
  * taken away computes both again from the start, and since a draw depends on (seed, position) alone, goes on as before.
  */
 import { invariant } from '../errors.ts'
+import { activationStart } from './activation.ts'
 import type { LogitsRow, TokenLogprobs } from './batch.ts'
-import type { GenerationRequest } from './generation.ts'
+import type { AdapterLease, GenerationRequest } from './generation.ts'
 
 /** How a generation ends: the body of its finish event. */
 export interface Finish {
@@ -19,6 +20,8 @@ export type PromptScore = { readonly token: number; readonly logprobs: TokenLogp
 export class Sequence {
   readonly request: GenerationRequest
   readonly numPrompt: number
+  /** Position from which on its adapter works; Infinity: it never does. */
+  readonly activeFrom: number
   /** Most tokens it may generate: the request's maxTokens, cut to what fits the context. */
   readonly maxTokens: number
   /** Prompt and answer so far. */
@@ -47,6 +50,7 @@ export class Sequence {
   constructor(request: GenerationRequest, contextLength: number) {
     this.request = request
     this.numPrompt = request.prompt.length
+    this.activeFrom = activationStart(request.prompt, request.adapter?.invocation ?? null)
     this.maxTokens = Math.min(request.maxTokens, contextLength - this.numPrompt)
     this.tokens = [...request.prompt]
     this.#stopIds = new Set(request.stopIds)
@@ -68,14 +72,19 @@ export class Sequence {
     return this.blocks.length > 0
   }
 
+  /** The adapter that it runs with: that of the request, unless its prompt does not invoke it. */
+  get adapter(): AdapterLease | null {
+    return this.activeFrom === Number.POSITIVE_INFINITY ? null : this.request.adapter
+  }
+
   /** False while its adapter is on its way to the GPU. */
   get isResident(): boolean {
-    return this.slot !== null || this.request.adapter === null
+    return this.slot !== null || this.adapter === null
   }
 
   /** Adapter pool slot, or null for the base model. */
   get slot(): number | null {
-    return this.request.adapter?.slot ?? null
+    return this.adapter?.slot ?? null
   }
 
   /** Tokens that must be computed before anything new can be drawn. Nothing follows from the last token of a prompt that is only scored. */

@@ -15,6 +15,8 @@ export interface AdapterPlan {
   readonly rows?: readonly RowsPlan[]
   /** Weights of the base that came with the adapter. */
   readonly baseWeights?: readonly BaseWeightPlan[]
+  /** See NormalAdapter. */
+  readonly invocation?: readonly number[] | null
 }
 
 /** LoRA, or a bias alone, on one module. */

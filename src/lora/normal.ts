@@ -17,6 +17,8 @@ export interface NormalAdapter {
   readonly embedding?: VocabularyChange
   /** What is changed of the output layer, whose weight is [vocab, hidden]. */
   readonly head?: VocabularyChange
+  /** Activated LoRA: it works from the last occurrence of these tokens in a prompt on, and not at all without one. */
+  readonly invocation?: readonly number[]
   /** Largest rank of any module. */
   readonly maxRank: number
   /** Bytes of all tensors as stored. */

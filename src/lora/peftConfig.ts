@@ -35,6 +35,8 @@ export interface PeftConfig {
   readonly modulesToSave: readonly string[]
   /** Tokens whose rows the adapter brings, by the module they are of. */
   readonly trainableTokens: TrainableTokens
+  /** Activated LoRA: the tokens that invoke the adapter. */
+  readonly invocation: readonly number[] | null
   /** PEFT keeps the embedding and the output layer of a tied base equal. */
   readonly ensureWeightTying: boolean
   /** A targeted module that the file has no tensors for is left as it is by PEFT, rather than filled at random. */
@@ -103,6 +105,7 @@ function parse(fields: ConfigFields, accept: readonly AcceptableRefusal[]): Peft
     loraBias: readLoraBias(fields),
     modulesToSave: readModulesToSave(fields),
     trainableTokens: readTrainableTokens(fields),
+    invocation: readInvocation(fields),
     ensureWeightTying: fields.boolean('ensure_weight_tying', false),
     absentModulesDoNothing: readInit(fields, accept, notes),
     baseModel: fields.string('base_model_name_or_path', null),
@@ -261,6 +264,15 @@ function readLoraBias(fields: ConfigFields): boolean {
   if (!loraBias || !fields.boolean('use_dora', false)) return loraBias
   const message = `${CONFIG_FILE}: lora_bias cannot be used with use_dora, in PEFT neither.`
   throw new AdapterRefusedError('adapter_config_invalid', 'lora_bias', message)
+}
+
+function readInvocation(fields: ConfigFields): readonly number[] | null {
+  const field = 'alora_invocation_tokens'
+  const value = fields.raw(field) ?? null
+  if (value === null) return null
+  if (!Array.isArray(value) || !value.every(isInteger)) throw fields.error(field, 'must be a list of token ids')
+  // As in PEFT, where an empty list asks for nothing.
+  return value.length > 0 ? value : null
 }
 
 function readModulesToSave(fields: ConfigFields): readonly string[] {

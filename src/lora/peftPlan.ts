@@ -42,6 +42,7 @@ export function planAdapter(
   }
   const modules = baseModules(spec)
   for (const module of modules) if (isVocabulary(module)) checkVocabulary(spec, config, module, reach)
+  checkInvocation(spec, config, modules, reach)
   const places = new Map(modules.map((module) => [module.path, { roles: rolesOf(spec, config, module, reach) }]))
   const found = assignTensors(tensors, places)
   const absent = [...reach.adapted].filter((path) => !hasLora(found.get(path)))
@@ -64,7 +65,8 @@ export function planAdapter(
       baseWeights.push({ module, weight: own.baseWeight })
     }
   }
-  return { ...plan, rows: tiedRows(spec, plan.rows, modules.filter(isVocabulary)), baseWeights }
+  const { invocation } = config
+  return { ...plan, rows: tiedRows(spec, plan.rows, modules.filter(isVocabulary)), baseWeights, invocation }
 }
 
 /** Paths that the config reaches. */
@@ -124,6 +126,33 @@ function checkVocabulary(spec: ModelSpec, config: PeftConfig, module: Vocabulary
   if (kind === 'head' && isAdapted && spec.vocabSize % 4 > 0) {
     throw refuse('target_modules', `reaches lm_head; LoRA on it needs a vocabulary of a multiple of 4 tokens`)
   }
+}
+
+/** PEFT waits for the invocation with LoRA on linear layers only; whatever else an adapter does, it does to all tokens. */
+function checkInvocation(
+  spec: ModelSpec,
+  { invocation, useDora, bias, trainableTokens }: PeftConfig,
+  modules: readonly BaseModule[],
+  { adapted, saved }: Reach,
+): void {
+  if (!invocation) return
+  const field = 'alora_invocation_tokens'
+  const others: readonly (readonly [field: string, is: boolean])[] = [
+    ['use_dora', useDora],
+    ['target_modules', modules.some(({ kind, path }) => kind === 'embedding' && adapted.has(path))],
+    ['modules_to_save', saved.size > 0],
+    ['trainable_token_indices', trainableTokens.embedding !== null || trainableTokens.head !== null],
+    ['bias', bias !== 'none'],
+  ]
+  const other = others.find(([, is]) => is)
+  if (other) {
+    const message = `${CONFIG_FILE}: ${other[0]} asks for more than LoRA on linear layers, which is not supported together with ${field}.`
+    throw new AdapterRefusedError('adapter_unsupported', other[0], message)
+  }
+  const outside = invocation.find((token) => token < 0 || token >= spec.vocabSize)
+  if (outside === undefined) return
+  const message = `${CONFIG_FILE}: ${field} names ${outside}, which is no token of this base.`
+  throw new AdapterRefusedError('adapter_config_invalid', field, message)
 }
 
 function isReached({ trainableTokens }: PeftConfig, { adapted, saved }: Reach, path: string): boolean {

@@ -64,7 +64,8 @@ export async function readPlan(
   for (const { module, gain } of plan.norms ?? []) {
     norms.push({ layer: module.layer, norm: module.norm, gain: await reader.vector(gain) })
   }
-  const parts = { modules, ...(norms.length > 0 && { norms }), ...changes }
+  const { invocation } = plan
+  const parts = { modules, ...(norms.length > 0 && { norms }), ...changes, ...(invocation && { invocation }) }
   return {
     digest: await digestAdapter(parts),
     ...parts,

@@ -70,6 +70,8 @@ export interface AddOptions {
 export interface RegistryLease extends Hold {
   readonly name: string
   readonly digest: string
+  /** See NormalAdapter. */
+  readonly invocation: readonly number[] | null
 }
 
 /** A name that was taken away, and the generations that still run on what it stood for. */
@@ -252,13 +254,15 @@ export class AdapterRegistry {
     const entry = this.#names.get(name)
     if (!entry) return null
     const { version } = entry.holding
+    const { digest, invocation = null } = version.adapter
     const hold = this.#residency.acquire(version)
     entry.leases++
     entry.requests++
     let held = true
     return {
       name,
-      digest: version.adapter.digest,
+      digest,
+      invocation,
       get slot(): number | null {
         return hold.slot
       },

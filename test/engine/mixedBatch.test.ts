@@ -30,9 +30,14 @@ const PLAIN = [
 const OTHERS = otherAdapters('llama-tiny')
 const VOICES = [...PLAIN.slice(0, 5), ...OTHERS, ...PLAIN.slice(5)]
 
-/** Deterministic prompts of different lengths. */
+/** What invokes `alora`; it works from there on. */
+const INVOCATION = [2, 200, 201]
+const INVOKED_AT = 1
+
+/** Deterministic prompts of different lengths, each with the invocation. */
 function prompt(index: number): number[] {
-  return Array.from({ length: 3 + ((index * 11) % 37) }, (_, i) => (index * 131 + i * i * 7 + 17 * i) % 512)
+  const tokens = Array.from({ length: 3 + ((index * 11) % 37) }, (_, i) => (index * 131 + i * i * 7 + 17 * i) % 512)
+  return tokens.toSpliced(INVOKED_AT, 0, ...INVOCATION)
 }
 
 describe('a mixed batch on llama-tiny', () => {
@@ -105,6 +110,7 @@ describe('a mixed batch on llama-tiny', () => {
       start: 0,
       blockTable: blocks(i),
       slot: slotOf(voice),
+      activeFrom: voice === 'alora' ? INVOKED_AT : 0,
       logits: [],
     }))
     const now: Span[] = VOICES.map((voice, i) => {
@@ -173,6 +179,8 @@ describe('a mixed batch on llama-tiny', () => {
       // Scales on both: embedding rows, expand and scale; shrink, expand and scale.
       'dora-embed': [0, 3 + 3],
       'trainable-tokens': [2, 1],
+      // Where it is invoked it is LoRA like any other.
+      alora: [8, 0],
       'lora-lm-head': [2, 2],
       'save-lm-head': [2, 1],
     }

@@ -54,6 +54,39 @@ describe('a prompt that begins as an earlier one', () => {
     expect(send(null, 0)).toBe(12)
   })
 
+  it('shares with the base what comes before the invocation of its adapter, and what follows with its like', () => {
+    const driver = new SchedulerDriver({ ...roomy, weightsOf: () => 7 })
+    const send = (tokens: readonly number[], digest: string | null) => {
+      const lease = digest === null ? null : Object.assign(new FakeLease('voice', 0), { digest, invocation: [50, 51] })
+      const sequence = driver.add({ prompt: tokens, maxTokens: 1, adapter: lease })
+      driver.drain()
+      return sequence.numCached
+    }
+    const invoked = [...prompt(9), 50, 51, 1, 2, 3, 4, 5]
+    expect(send(prompt(12), null)).toBe(0)
+    // Two blocks of the base; the third has the invocation in it.
+    expect(send(invoked, 'one')).toBe(8)
+    expect(send(invoked, 'one')).toBe(12)
+    expect(send(invoked, 'other')).toBe(8)
+    expect(send(invoked, null)).toBe(8)
+    expect(send(invoked, null)).toBe(12)
+    // The same tokens after another invocation are other keys and values.
+    expect(send([50, 51, ...prompt(14)], 'one')).toBe(0)
+    expect(send([50, 51, ...prompt(10), 50, 51, 1, 1], 'one')).toBe(0)
+  })
+
+  it('is the base where it lacks the invocation', () => {
+    const driver = new SchedulerDriver(roomy)
+    const adapter = Object.assign(new FakeLease('voice'), { invocation: [50, 51] })
+    // It is not waited for, nor held.
+    const sequence = driver.add({ prompt: [...prompt(14), 51, 50], maxTokens: 1, adapter })
+    expect(sequence).toMatchObject({ slot: null, isResident: true, activeFrom: Number.POSITIVE_INFINITY })
+    driver.drain()
+    const next = driver.add({ prompt: [...prompt(14), 51, 50], maxTokens: 1 })
+    driver.drain()
+    expect(next.numCached).toBe(12)
+  })
+
   it('computes all of it if its scores are wanted, and leaves them for others', () => {
     const driver = new SchedulerDriver(roomy)
     driver.add({ prompt: prompt(16), maxTokens: 1 })

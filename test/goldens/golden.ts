@@ -63,12 +63,16 @@ export function certain({ greedy, margins, logit_scale }: GoldenCase): readonly 
 
 export const GREEDY: SamplingParams = { temperature: 0, topK: 0, topP: 1, minP: 0, seed: 0 }
 
-/** Logits of the case's positions, computed in chunks of at most `chunk` rows; [positions, vocab]. */
+/**
+ * Logits of the case's positions, computed in chunks of at most `chunk` rows; [positions, vocab].
+ * @param activeFrom position from which on the adapter works
+ */
 export async function promptLogits(
   runtime: Runtime,
   golden: GoldenCase,
   slot: number | null,
   chunk: number,
+  activeFrom = 0,
 ): Promise<Float32Array> {
   const { input_ids: tokens } = golden
   const wanted = golden.logits_positions === 'all' ? tokens.map((_, i) => i) : [tokens.length - 1]
@@ -85,7 +89,7 @@ export async function promptLogits(
       want: { score: 0 },
       topLogprobs: null,
     }))
-    await runtime.runner.submit({ spans: [{ tokens: part, start, blockTable, slot, logits }] })
+    await runtime.runner.submit({ spans: [{ tokens: part, start, blockTable, slot, activeFrom, logits }] })
     if (!rows.length) continue
     const bytes = await runtime.gpu.readback(runtime.logits, 0, rows.length * vocabSize * 4)
     out.set(new Float32Array(bytes.buffer), wanted.indexOf(rows[0]!) * vocabSize)

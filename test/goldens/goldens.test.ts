@@ -28,6 +28,13 @@ async function read(folder: Folder, { spec, baseRows }: Runtime): Promise<Normal
   return (await readPeftAdapter(folder, spec, { baseRows })).adapter
 }
 
+/** Where an activated adapter starts to work. */
+function invoked(prompt: readonly number[], invocation: readonly number[] | null = null): number {
+  if (invocation === null) return 0
+  const at = `,${prompt.join()},`.lastIndexOf(`,${invocation.join()},`)
+  return at < 0 ? prompt.length : `,${prompt.join()},`.slice(0, at).split(',').length - 1
+}
+
 describe.each([...Object.keys(PLAIN_ADAPTERS), 'llama-tiny-sharded'])('%s', (model) => {
   const names = [...(PLAIN_ADAPTERS[model] ?? []), ...otherAdapters(model)]
   let gpu: Gpu
@@ -59,10 +66,11 @@ describe.each([...Object.keys(PLAIN_ADAPTERS), 'llama-tiny-sharded'])('%s', (mod
       const held = await lease()
       for (const each of golden.cases) {
         const wanted = await goldenLogits(golden, each)
-        const whole = await promptLogits(runtime, each, held?.slot ?? null, 128)
+        const activeFrom = invoked(each.input_ids, held?.invocation)
+        const whole = await promptLogits(runtime, each, held?.slot ?? null, 128, activeFrom)
         expect(largestDifference(whole, wanted) / each.logit_scale).toBeLessThan(LOGITS_TOLERANCE)
         // With subgroups of one size chunking changes no bit.
-        expect(await promptLogits(runtime, each, held?.slot ?? null, 13)).toEqual(whole)
+        expect(await promptLogits(runtime, each, held?.slot ?? null, 13, activeFrom)).toEqual(whole)
       }
       held?.release()
     })

@@ -15,6 +15,9 @@ export const OTHER_ADAPTERS: Readonly<Record<string, Readonly<Record<string, rea
     'llama-tiny': ['lora-embed', 'dora-embed', 'trainable-tokens'],
     'llama3-tiny': ['lora-embed', 'save-embed', 'trainable-tokens'],
   },
+  activated: {
+    'llama-tiny': ['alora'],
+  },
   head: {
     'llama-tiny': ['lora-lm-head', 'save-lm-head'],
     'llama3-tiny': ['lora-lm-head', 'save-lm-head'],

@@ -16,7 +16,6 @@ import {
 
 /** Adapters that PEFT computes and lorikeet does not yet: what the refusal says, until it does. */
 const NOT_YET: Readonly<Record<string, readonly [code: string, param: string | RegExp]>> = {
-  'llama-tiny/alora': ['adapter_unsupported', 'alora_invocation_tokens'],
   'llama-tiny/layer-replication': ['adapter_unsupported', 'layer_replication'],
 }
 
@@ -124,6 +123,7 @@ describe('reference adapters', () => {
       const alpha = pick(config.alpha_pattern, path) ?? config.lora_alpha ?? 8
       expect(scale).toBe(alpha / (config.use_rslora ? Math.sqrt(rank) : rank))
     }
+    expect(adapter.invocation).toEqual(config.alora_invocation_tokens ?? undefined)
     for (const module of adapter.modules) checkPart(pathOf(module), module)
     for (const { layer, norm, gain } of adapter.norms ?? []) {
       const place = layer === null ? '' : `layers.${layer}.`

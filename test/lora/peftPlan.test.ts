@@ -1,4 +1,4 @@
-/** What an adapter may do outside the projections: norms, the embedding, the output layer. */
+/** What an adapter may do outside the projections (norms, the embedding, the output layer), and when it works. */
 import { describe, expect, it } from 'vitest'
 import { AdapterRefusedError } from '../../src/lora/errors.ts'
 import type { NormalAdapter } from '../../src/lora/normal.ts'
@@ -237,5 +237,32 @@ describe('trainable_token_indices', () => {
     expect((await refusal(tied, { ...HEAD_LORA, [TOKENS]: rows }, TINY)).param).toBe('trainable_token_indices')
     await read(tied, { ...HEAD_LORA, [TOKENS]: rows }, UNTIED)
     expect((await refusal(indices, {})).code).toBe('adapter_tensor_missing')
+  })
+})
+
+describe('alora_invocation_tokens', () => {
+  it('are part of what the adapter is', async () => {
+    const plain = await read({}, {})
+    const invoked = await read({ alora_invocation_tokens: [3, 1] }, {})
+    expect(invoked.invocation).toEqual([3, 1])
+    const digests = [plain, invoked, await read({ alora_invocation_tokens: [1, 3] }, {})].map(({ digest }) => digest)
+    expect(new Set(digests).size).toBe(3)
+    expect((await read({ alora_invocation_tokens: [] }, {})).digest).toBe(plain.digest)
+  })
+
+  it.each([
+    [{ use_dora: true }, 'use_dora'],
+    [WITH_EMBED, 'target_modules'],
+    [{ modules_to_save: ['lm_head'] }, 'modules_to_save'],
+    [{ trainable_token_indices: [1] }, 'trainable_token_indices'],
+    [{ bias: 'all' }, 'bias'],
+  ])('cannot be used with %j, which PEFT would apply to every token', async (config, param) => {
+    const error = await refusal({ alora_invocation_tokens: [1], ...config }, {})
+    expect(error).toMatchObject({ code: 'adapter_unsupported', param })
+  })
+
+  it('are tokens of the base', async () => {
+    const error = await refusal({ alora_invocation_tokens: [VOCAB] }, {})
+    expect(error).toMatchObject({ code: 'adapter_config_invalid', param: 'alora_invocation_tokens' })
   })
 })
