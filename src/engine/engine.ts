@@ -79,7 +79,10 @@ export class Engine implements GenerationEngine {
   #woken = false
   /** Ends the loop's wait for a result, if it waits and could submit another step meanwhile. */
   #interrupt: (() => void) | null = null
-  #echoes: Promise<void> | null = null
+  /** Times the loop was started. */
+  #numRuns = 0
+  #isListening = false
+  #listening: Promise<void> = Promise.resolve()
   #failure: LorikeetError | null = null
   #closed = false
   #numSteps = 0
@@ -147,7 +150,7 @@ export class Engine implements GenerationEngine {
   /** Refuses new requests, waits for the steps in flight, then ends every request with EngineClosedError. Idempotent. */
   async close(): Promise<void> {
     this.#closed = true
-    await Promise.all([this.#loop, this.#echoes])
+    await Promise.all([this.#loop, this.#listening])
     this.#endAll(new EngineClosedError())
   }
 
@@ -265,6 +268,7 @@ export class Engine implements GenerationEngine {
 
   /** Turns until there is nothing to run. Other tasks have theirs before each, requests that come together among them. */
   async #run(): Promise<void> {
+    this.#numRuns++
     try {
       while (this.#woken && this.state === 'ready') {
         this.#woken = false
@@ -282,26 +286,25 @@ export class Engine implements GenerationEngine {
 
   /** While there is nothing to run, asks the device how long an answer takes. */
   #listen(): void {
-    if (this.state !== 'ready' || !this.#pace.isAdaptive || this.#echoes) return
-    this.#echoes = this.#timeEchoes()
-      .then((times) => {
-        if (times.length > 0) this.#pace.echoed(times)
-      })
-      .catch(() => undefined) // a device that fails says so at the next step
-      .finally(() => {
-        this.#echoes = null
-      })
+    if (this.#pace.isAdaptive && !this.#isListening) this.#listening = this.#timeEchoes()
   }
 
-  async #timeEchoes(): Promise<number[]> {
+  async #timeEchoes(): Promise<void> {
+    this.#isListening = true
     const times: number[] = []
-    while (times.length < NUM_ECHOES && this.#loop === null && this.state === 'ready') {
-      const askedAt = this.#port.now()
-      await this.#runner.echo()
-      const answeredAt = this.#port.now()
-      if (this.#loop === null) times.push(answeredAt - askedAt)
+    try {
+      while (times.length < NUM_ECHOES && this.#loop === null && this.state === 'ready') {
+        const run = this.#numRuns
+        const askedAt = this.#port.now()
+        await this.#runner.echo()
+        if (run === this.#numRuns) times.push(this.#port.now() - askedAt)
+      }
+    } catch {
+      // A device that fails says so at the next step.
+    } finally {
+      this.#isListening = false
     }
-    return times
+    if (times.length > 0) this.#pace.echoed(times)
   }
 }
 
