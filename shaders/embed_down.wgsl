@@ -2,7 +2,7 @@
 // Work.   One invocation widens four columns of every row of one tile (rows of one adapter): x over the columns of the
 //         largest rank, y over the tiles.
 // Data.   A in slab as [vocab, rank], see lora_table; down [row_capacity, columns] f32: one slice.
-// Twin.   src/model/kernels/embedDown.ts; checked against test/support/reference/ownRows.ts. Completed by lora_expand.
+// Twin.   src/model/kernels/embedDown.ts; checked by test/model/kernels/ownRows.test.ts. Completed by lora_expand.
 //#include "step"
 //#include "registers"
 //#include "lora_table"

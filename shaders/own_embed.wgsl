@@ -4,7 +4,7 @@
 // Data.   Rows in slab in their own width and the ascending list of their tokens, see lora_table; residual [rows, hidden]
 //         f32. A token that is not in the list keeps the base's row.
 // Limits. hidden is a multiple of 4.
-// Twin.   src/model/kernels/ownEmbed.ts; checked against test/support/reference/ownRows.ts.
+// Twin.   src/model/kernels/ownEmbed.ts; checked by test/model/kernels/ownRows.test.ts.
 //#include "step"
 //#include "registers"
 //#include "lora_table"

@@ -6,7 +6,7 @@
 //         vocab] f32.
 // Sums.   Each lane adds its terms in order of k with fma, then the team adds its lanes: as matmul does.
 // Limits. in is a multiple of 4; R * N and R are powers of two.
-// Twin.   src/model/kernels/ownHead.ts; checked against test/support/reference/ownRows.ts.
+// Twin.   src/model/kernels/ownHead.ts; checked by test/model/kernels/ownRows.test.ts.
 //#include "step"
 //#include "team"
 //#include "lora_table"

@@ -15,6 +15,8 @@ export interface TestStep {
   /** Rows whose logits are wanted. */
   readonly logits?: readonly number[]
   readonly splits?: number
+  /** Tiles of logits rows. */
+  readonly headTiles?: readonly TestTile[]
 }
 
 export interface TestTile {
@@ -35,11 +37,13 @@ export function tilesOf(rows: readonly TestRow[]): TestTile[] {
   return tiles
 }
 
-export function stepWordsOf({ rows, logits = [], splits = 1 }: TestStep): Uint32Array<ArrayBuffer> {
+export function stepWordsOf({ rows, logits = [], splits = 1, headTiles = [] }: TestStep): Uint32Array<ArrayBuffer> {
   const tiles = tilesOf(rows)
   const listed = rows.reduce((sum, { blocks = [] }) => sum + blocks.length, 0)
-  const tables = new StepTables(16 + rows.length * 4 + tiles.length * 4 + logits.length * 16 + listed)
-  tables.begin({ rows: rows.length, tiles: tiles.length, logits: logits.length, splits })
+  const tables = new StepTables(
+    16 + rows.length * 4 + tiles.length * 4 + (logits.length + headTiles.length) * 16 + listed,
+  )
+  tables.begin({ rows: rows.length, tiles: tiles.length, logits: logits.length, splits, headTiles: headTiles.length })
   const offsets = new Map<readonly number[], number>()
   for (const { token = 0, position = 0, blocks = [], slot = null } of rows) {
     const blockTable = offsets.get(blocks) ?? tables.addList(blocks)
@@ -47,6 +51,7 @@ export function stepWordsOf({ rows, logits = [], splits = 1 }: TestStep): Uint32
     tables.addRow({ token, position, blockTable, slot })
   }
   for (const { slot, start, count } of tiles) tables.addTile(slot, start, count)
+  for (const { slot, start, count } of headTiles) tables.addHeadTile(slot, start, count)
   for (const row of logits) {
     tables.addLogits({
       row,

@@ -1,0 +1,44 @@
+/** Adapters of several kinds that take each other's place on the GPU: what is worked out on arrival is worked out again. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { Runtime } from '../../src/engine/runtime.ts'
+import type { Gpu } from '../../src/gpu/gpu.ts'
+import { openGpu } from '../../src/gpu/open.node.ts'
+import { directoryFolder } from '../../src/hosts/node/files.ts'
+import { readPeftAdapter } from '../../src/lora/peft.ts'
+import { reference } from '../fixtures.ts'
+import { certain, goldenOf, greedyTokens } from '../goldens/golden.ts'
+
+const MIB = 1024 * 1024
+const NAMES = ['dora-r8', 'dora-embed', 'save-norms-embed', 'lora-bias', 'save-lm-head']
+
+describe('one place for adapters of five kinds', () => {
+  let gpu: Gpu
+  let runtime: Runtime
+
+  beforeAll(async () => {
+    gpu = await openGpu()
+    runtime = await Runtime.open(gpu, directoryFolder(reference('models/llama-tiny')), {
+      sizes: { kvCacheMemory: 4 * MIB, loraMemory: 8 * MIB, maxNumBatchedTokens: 64, maxLoras: 1 },
+    })
+    for (const name of NAMES) {
+      const folder = directoryFolder(reference(`adapters/llama-tiny/${name}`))
+      runtime.adapters.add(name, folder.name, (await readPeftAdapter(folder, runtime.spec)).adapter)
+    }
+  })
+  afterAll(async () => {
+    await runtime.close()
+    expect(gpu.ledger.describe()).toBe('')
+    gpu.close()
+  })
+
+  it('gives each its own tokens, first and later, whatever was there before', async () => {
+    // Forwards and backwards: each follows each of its neighbours.
+    for (const name of [...NAMES, ...NAMES.toReversed()]) {
+      const golden = goldenOf(`llama-tiny/${name}`).cases[0]!
+      const expected = certain(golden)
+      const tokens = await greedyTokens(runtime, golden.input_ids, runtime.adapters.lease(name))
+      expect(tokens.slice(0, expected.length), name).toEqual(expected)
+    }
+    expect(runtime.adapters.residentCount).toBe(1)
+  })
+})
