@@ -2,7 +2,7 @@
  * The price of mixing adapters (S1, S2, S3 and S11 of docs/performance.md): steps of base rows against steps of the same
  * rows each under another adapter, in one run, rounds interleaved. SmolLM2-135M's shape, f16, made-up weights.
  *
- *   node bench/run.mjs bench/mixing.ts [--rounds=7]
+ *   node bench/run.mjs bench/mixing.ts [--rounds=7] [--decode]
  */
 import type { Batch, Span } from '../src/engine/batch.ts'
 import { Runtime } from '../src/engine/runtime.ts'
@@ -60,7 +60,9 @@ async function main(options: readonly string[]): Promise<void> {
     { name: 'decode r64', batch: batch(1, 64), steps: STEPS },
     { name: 'prefill base', batch: batch(PROMPT, null), steps: 1 },
     { name: 'prefill r16', batch: batch(PROMPT, 16), steps: 1 },
-  ].map((each) => ({ ...each, timing: new Stopwatch() }))
+  ]
+    .filter(({ name }) => !options.includes('--decode') || name.startsWith('decode'))
+    .map((each) => ({ ...each, timing: new Stopwatch() }))
   for (const each of cases) await runtime.runner.submit(each.batch)
   for (let round = 0; round < rounds; round++)
     for (const each of cases) await each.timing.time(() => runtime.runner.submit(each.batch), each.steps)
@@ -102,7 +104,9 @@ async function main(options: readonly string[]): Promise<void> {
       cpuMedian: median(before.cpu) / median(after.cpu),
       wallMedian: median(before.wall) / median(after.wall),
     },
-    'S3 prefill, 8 x 64 of 8 adapters r=16 against base': ratio('prefill base', 'prefill r16'),
+    ...(options.includes('--decode')
+      ? {}
+      : { 'S3 prefill, 8 x 64 of 8 adapters r=16 against base': ratio('prefill base', 'prefill r16') }),
     'S11 per step': {
       baseDispatchesPerLayer: (base.dispatches - 4) / numLayers,
       loraDispatchesPerLayer: (mixed.dispatches - base.dispatches) / numLayers,
