@@ -1,8 +1,8 @@
 /**
  * DoRA's row scales. What a DoRA adapter brings are magnitudes; what a step multiplies by is the magnitude of each row of
  * W + scale * B A over its length. The lengths depend on weights alone, so they are taken once, on the device, when the
- * adapter arrives: a slice at a time, so that the steps of running sequences pass in between. Nothing of this is
- * compiled or allocated before the first DoRA adapter arrives.
+ * adapter first arrives: a slice at a time, so that the steps of running sequences pass in between. They are kept with
+ * the adapter's bytes for the next time. Nothing of this is compiled or allocated before the first DoRA adapter arrives.
  */
 import type { Gpu } from '../gpu/gpu.ts'
 import type { BoundKernel, Grid } from '../gpu/kernel.ts'
@@ -19,7 +19,8 @@ import type { Matrix, MatrixShard } from '../model/matrix.ts'
 import { ParamArena } from '../model/paramArena.ts'
 import { GROUP_PROJECTIONS, GROUPS, groupShape, type ModelSpec, projectionShape } from '../model/spec.ts'
 import type { ModelWeights } from '../model/weights.ts'
-import type { PackedGroup } from './packing.ts'
+import type { LoraPart } from './normal.ts'
+import type { PackedGroup, PackedProjection } from './packing.ts'
 
 /** Multiply-adds of a slice: a few hundredths of a second on a software device, less than a step on any other. */
 const SLICE_WORK = 2 ** 26
@@ -58,6 +59,7 @@ export class DoraNorms {
   readonly #weights: ModelWeights
   readonly #buffers: NormBuffers
   #shared: Shared | null = null
+  readonly #known = new WeakMap<LoraPart, Float32Array>()
 
   constructor(gpu: Gpu, spec: ModelSpec, weights: ModelWeights, buffers: NormBuffers) {
     this.#gpu = gpu
@@ -66,16 +68,25 @@ export class DoraNorms {
     this.#buffers = buffers
   }
 
+  /** The row scale of a part of an adapter that was here before. */
+  rowScaleOf(part: LoraPart): Float32Array | undefined {
+    return this.#known.get(part)
+  }
+
   /**
-   * Turns the magnitudes of `groups` in a slot into row scales. Matrices and table entries are on the device already;
-   * resolves when it is done. One call at a time. @throws GpuOutOfMemoryError, ShaderError, GpuLostError
+   * Turns the magnitudes of `groups` in a slot into row scales, but for those that rowScaleOf() knew. Matrices and table
+   * entries are on the device already; resolves when it is done. One call at a time.
+   * @param groups each with where its layout begins in its slab, in bytes
+   * @throws GpuOutOfMemoryError, ShaderError, GpuLostError
    */
-  async apply(slot: number, groups: readonly PackedGroup[]): Promise<void> {
-    const wanted = groups.filter(({ projections }) => projections.some((one) => one?.rowScaleOffset != null))
+  async apply(slot: number, groups: readonly (readonly [PackedGroup, slabOffset: number])[]): Promise<void> {
+    const wanted = groups.filter(([{ projections }]) =>
+      projections.some((one) => one?.rowScaleOffset != null && !this.#known.has(one.module)),
+    )
     if (wanted.length === 0) return
     this.#shared ??= await this.#prepare()
     let waiting = 0
-    for (const packed of wanted) {
+    for (const [packed] of wanted) {
       for await (const { kernel, grid, job, work } of this.#slices(this.#shared, slot, packed)) {
         this.#gpu.write(this.#shared.job, 0, job)
         const recorder = this.#gpu.recorder()
@@ -87,7 +98,17 @@ export class DoraNorms {
         waiting = 0
       }
     }
-    await this.#gpu.idle()
+    for (const [packed, slabOffset] of wanted) await this.#remember(packed, slabOffset)
+  }
+
+  /** All row scales of a group or none: what is half known would be divided twice. */
+  async #remember({ layer, projections }: PackedGroup, slabOffset: number): Promise<void> {
+    const scaled = projections.filter((one) => one?.rowScaleOffset != null) as PackedProjection[]
+    const slab = this.#buffers.slabOf(layer)
+    const scales = await Promise.all(
+      scaled.map(({ rowScaleOffset, out }) => this.#gpu.readback(slab, slabOffset + rowScaleOffset!, out * 4)),
+    )
+    for (const [i, { module }] of scaled.entries()) this.#known.set(module, new Float32Array(scales[i]!.buffer))
   }
 
   close(): void {

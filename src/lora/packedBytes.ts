@@ -6,8 +6,13 @@ import type { PackedGroup, PackedProjection } from './packing.ts'
 /**
  * The bytes of one packed group, to be written to the slab at its aOffset.
  * @param baseBias of the whole group, where the base has one
+ * @param rowScaleOf a row scale that is known already; else the magnitude goes in its place
  */
-export function packBytes(packed: PackedGroup, baseBias: Float32Array | null = null): Uint8Array<ArrayBuffer> {
+export function packBytes(
+  packed: PackedGroup,
+  baseBias: Float32Array | null = null,
+  rowScaleOf: (part: LoraPart) => Float32Array | undefined = () => undefined,
+): Uint8Array<ArrayBuffer> {
   const { aOffset, gains, ownRows } = packed
   const bytes = new Uint8Array(packed.byteLength)
   const floats = (offset: number, length: number) => new Float32Array(bytes.buffer, offset - aOffset, length)
@@ -16,7 +21,7 @@ export function packBytes(packed: PackedGroup, baseBias: Float32Array | null = n
     const { module, out, outStart, rowScaleOffset, biasOffset } = projection
     packA(bytes, packed, projection)
     packB(bytes, packed, projection)
-    if (rowScaleOffset !== null) floats(rowScaleOffset, out).set(widened(module.magnitude!))
+    if (rowScaleOffset !== null) floats(rowScaleOffset, out).set(rowScaleOf(module) ?? widened(module.magnitude!))
     if (biasOffset !== null) addBias(floats(biasOffset, out), module, baseBias?.subarray(outStart) ?? null)
   }
   for (const { own, offset } of gains) floats(offset, own.gain.shape[0]).set(widened(own.gain))

@@ -211,16 +211,14 @@ export class AdapterPool {
     for (const [i, { groups }] of layouts.entries()) {
       for (const packed of groups) {
         const { offset } = extents[i]!
-        const bytes = packBytes(packed, await this.#baseBias(packed))
+        const bytes = packBytes(packed, await this.#baseBias(packed), (part) => this.#norms.rowScaleOf(part))
         await this.#gpu.upload(this.#slabs[i]!.buffer, offset + packed.aOffset, bytes)
         writeEntry(words, this.#spec, packed, offset)
       }
     }
     await this.#gpu.upload(this.table, slot * words.byteLength, new Uint8Array(words.buffer))
-    await this.#norms.apply(
-      slot,
-      layouts.flatMap(({ groups }) => groups),
-    )
+    const offsets = layouts.flatMap(({ groups }, i) => groups.map((packed) => [packed, extents[i]!.offset] as const))
+    await this.#norms.apply(slot, offsets)
   }
 
   /** The base's bias of a group, where the adapter brings another for part of it. */

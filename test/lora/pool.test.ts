@@ -20,7 +20,7 @@ describe('one place for adapters of five kinds', () => {
     runtime = await Runtime.open(gpu, directoryFolder(reference('models/llama-tiny')), {
       sizes: { kvCacheMemory: 4 * MIB, loraMemory: 8 * MIB, maxNumBatchedTokens: 64, maxLoras: 1 },
     })
-    for (const name of NAMES) {
+    for (const name of [...NAMES, 'qv-r8', 'dora-f16']) {
       const folder = directoryFolder(reference(`adapters/llama-tiny/${name}`))
       runtime.adapters.add(name, folder.name, (await readPeftAdapter(folder, runtime.spec)).adapter)
     }
@@ -40,5 +40,20 @@ describe('one place for adapters of five kinds', () => {
       expect(tokens.slice(0, expected.length), name).toEqual(expected)
     }
     expect(runtime.adapters.residentCount).toBe(1)
+  })
+
+  it('works out row scales once for each set of bytes', async () => {
+    const arrive = async (name: string) => {
+      const before = gpu.counters.snapshot()
+      const lease = runtime.adapters.lease(name)!
+      await lease.ready
+      lease.release()
+      return gpu.counters.since(before).dispatches
+    }
+    expect(await arrive('qv-r8')).toBe(0)
+    // Three layers of seven projections in four groups.
+    expect(await arrive('dora-f16')).toBe(12)
+    await arrive('qv-r8')
+    expect(await arrive('dora-f16')).toBe(0)
   })
 })
