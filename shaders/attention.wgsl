@@ -14,6 +14,7 @@
 // Twin.   src/model/kernels/attention.ts; checked against test/support/reference/attention.ts.
 //#include "step"
 //#include "team"
+//#include "cache"
 //#include "attention_state"
 
 const HEADS = 3u; // query heads of a team
@@ -31,8 +32,8 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> step_words: array<u32>;
 @group(0) @binding(2) var<storage, read> qkv: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> keys: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read> values: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> keys: array<Cached4>;
+@group(0) @binding(4) var<storage, read> values: array<Cached4>;
 @group(0) @binding(5) var<storage, read_write> out: array<vec4<f32>>;
 @group(0) @binding(6) var<storage, read_write> partials: array<vec4<f32>>;
 
@@ -96,7 +97,7 @@ fn main(team: Team, @builtin(workgroup_id) group: vec3<u32>) {
       for (var i = 0u; i < LANE4; i++) {
         let end = min((i + 1u) * lanes, HEAD4);
         for (var k = i * lanes + none; k < end; k++) {
-          let kv = keys[key + k];
+          let kv = from_cache(keys[key + k]);
           for (var h = 0u; h < HEADS; h++) {
             let slot = QUERY_SLOTS + (h * LANE4 + i) * 4u;
             let q = vec4<f32>(
@@ -124,7 +125,7 @@ fn main(team: Team, @builtin(workgroup_id) group: vec3<u32>) {
         var weights: array<f32, HEADS>;
         for (var h = 0u; h < HEADS; h++) { weights[h] = team_get(team, h, seen_at - at); }
         for (var i = 0u; i < LANE4; i++) {
-          let v = values[value + min(lane + i * lanes, HEAD4 - 1u)];
+          let v = from_cache(values[value + min(lane + i * lanes, HEAD4 - 1u)]);
           for (var h = 0u; h < HEADS; h++) { part[h * LANE4 + i] = fma(vec4<f32>(weights[h]), v, part[h * LANE4 + i]); }
         }
       }

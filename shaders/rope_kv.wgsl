@@ -11,6 +11,7 @@
 // Twin.   src/model/kernels/ropeKv.ts; checked against test/support/reference/ropeKv.ts.
 //#include "step"
 //#include "team"
+//#include "cache"
 //#include "gain"
 
 const HAS_BIAS = false;
@@ -32,8 +33,8 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> qkv: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> vectors: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read> rope: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read_write> keys: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read_write> values: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> keys: array<Cached4>;
+@group(0) @binding(6) var<storage, read_write> values: array<Cached4>;
 
 fn qkv_at(row_start: u32, i: u32) -> vec4<f32> {
   var x = qkv[row_start + i];
@@ -82,8 +83,8 @@ fn main(team: Team, @builtin(workgroup_id) group: vec3<u32>) {
     var high = qkv_at(row_start, first + half4 + i);
     if (is_value) {
       let to = (slot * params.kv_heads + head - params.heads - params.kv_heads) * 2u * half4 + i;
-      values[to] = low;
-      values[to + half4] = high;
+      values[to] = to_cache(low);
+      values[to + half4] = to_cache(high);
       continue;
     }
     if (QK_NORM) {
@@ -102,8 +103,8 @@ fn main(team: Team, @builtin(workgroup_id) group: vec3<u32>) {
       qkv[row_start + first + half4 + i] = turned_high;
     } else {
       let to = (slot * params.kv_heads + head - params.heads) * 2u * half4 + i;
-      keys[to] = turned_low;
-      keys[to + half4] = turned_high;
+      keys[to] = to_cache(turned_low);
+      keys[to + half4] = to_cache(turned_high);
     }
   }
 }

@@ -27,6 +27,7 @@ export interface ServeFlags {
   readonly maxLoras?: number
   readonly maxCpuLoras?: number
   readonly maxLoraRank?: number
+  readonly kvCacheDtype?: 'auto' | 'float16' | 'float32'
   readonly loraMemory?: number
   readonly loraHostMemory?: number
   readonly maxModelLen?: number
@@ -111,6 +112,13 @@ export function createProgram(actions: Actions): Command {
     .addOption(option('--max-num-seqs <n>', 'requests that run at once (32)').argParser(readPositive))
     .addOption(option('--max-num-batched-tokens <n>', 'token rows in one step').argParser(readPositive))
     .addOption(option('--kv-cache-memory <size>', 'GPU memory for keys and values (512MiB)').argParser(readBytes))
+    .addOption(
+      option('--kv-cache-dtype <type>', 'keys and values in f32 (auto) or, twice as many, in f16').choices([
+        'auto',
+        'float16',
+        'float32',
+      ]),
+    )
     .addOption(option('--host <address>', 'address to listen on').env('LORIKEET_HOST').default('127.0.0.1'))
     .addOption(option('--port <port>', 'port to listen on').env('LORIKEET_PORT').argParser(readPort).default(8000))
     .addOption(

@@ -112,6 +112,7 @@ async function open(
         ...given('maxNumSeqs', flags.maxNumSeqs),
         ...given('maxNumBatchedTokens', flags.maxNumBatchedTokens),
         ...given('kvCacheMemory', flags.kvCacheMemory),
+        ...(flags.kvCacheDtype === 'float16' && { kvCacheDtype: 'F16' as const }),
         ...given('loraMemory', flags.loraMemory),
         ...given('maxLoras', flags.maxLoras),
         ...given('maxLoraRank', flags.maxLoraRank),

@@ -80,7 +80,7 @@ export class Runtime {
       const pool = owned.closes(
         await AdapterPool.create(gpu, spec, { budgetBytes: sizes.loraBytes, maxSlots: sizes.maxSlots, weights }),
       )
-      const kv = await allocateKvCache(gpu, spec, sizes.numBlocks)
+      const kv = await allocateKvCache(gpu, spec, sizes.kvCacheDtype, sizes.numBlocks)
       for (const { keys, values } of kv.layers) owned.buffers.push(keys, values)
       const [step, registers] = await gpu.allocateAll([
         { label: 'step tables', purpose: 'tables', byteLength: stepBufferWords(sizes) * 4 },

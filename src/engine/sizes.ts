@@ -4,6 +4,7 @@
  */
 import { LorikeetError } from '../errors.ts'
 import type { Gpu } from '../gpu/gpu.ts'
+import type { CacheDtype } from '../model/kernels/includes.ts'
 import { BLOCK_SIZE, kvBlockBytes, kvBlocksWithin } from '../model/kvCache.ts'
 import type { ModelSpec } from '../model/spec.ts'
 import type { RunnerLimits } from './batch.ts'
@@ -17,6 +18,8 @@ export interface EngineSizes {
   readonly maxNumBatchedTokens?: number
   /** Bytes of the KV cache. Default 512 MiB, or less if less holds maxNumSeqs sequences of maxModelLen. */
   readonly kvCacheMemory?: number
+  /** Element type of the KV cache. Default F32; F16 holds twice the tokens and rounds keys and values to halves. */
+  readonly kvCacheDtype?: CacheDtype
   /** Bytes of GPU memory for adapters. Default 256 MiB. */
   readonly loraMemory?: number
   /** Adapters on the GPU at once. Default 256; loraMemory usually bounds them first. */
@@ -47,11 +50,13 @@ export interface SizePlan extends RunnerLimits {
   readonly loraBytes: number
   readonly maxSlots: number
   readonly maxLoraRank: number
+  readonly kvCacheDtype: CacheDtype
 }
 
 /** @throws SizeError naming the option that is impossible for this model or device. */
 export function planSizes(gpu: Gpu, spec: ModelSpec, wanted: EngineSizes): SizePlan {
-  for (const [option, value] of Object.entries(wanted)) {
+  const { kvCacheDtype = 'F32', ...counts } = wanted
+  for (const [option, value] of Object.entries(counts)) {
     if (value !== undefined && !(Number.isSafeInteger(value) && value > 0)) {
       throw new SizeError(option, `must be a positive whole number, not ${value}`)
     }
@@ -69,13 +74,16 @@ export function planSizes(gpu: Gpu, spec: ModelSpec, wanted: EngineSizes): SizeP
   }
   const longest = wanted.maxModelLen ?? spec.maxPositions
   const enough = maxSpans * Math.ceil(longest / BLOCK_SIZE)
-  const numBlocks = Math.min(enough, kvBlocksWithin(gpu, spec, wanted.kvCacheMemory ?? DEFAULT_KV_BYTES))
+  const numBlocks = Math.min(enough, kvBlocksWithin(gpu, spec, kvCacheDtype, wanted.kvCacheMemory ?? DEFAULT_KV_BYTES))
   if (wanted.maxModelLen !== undefined && numBlocks * BLOCK_SIZE < wanted.maxModelLen) {
-    const needed = Math.ceil(wanted.maxModelLen / BLOCK_SIZE) * kvBlockBytes(spec)
+    const needed = Math.ceil(wanted.maxModelLen / BLOCK_SIZE) * kvBlockBytes(spec, kvCacheDtype)
     throw new SizeError('kvCacheMemory', `one sequence of maxModelLen (${wanted.maxModelLen}) needs ${needed} bytes`)
   }
   if (numBlocks < 1)
-    throw new SizeError('kvCacheMemory', `one block of ${BLOCK_SIZE} tokens needs ${kvBlockBytes(spec)} bytes`)
+    throw new SizeError(
+      'kvCacheMemory',
+      `one block of ${BLOCK_SIZE} tokens needs ${kvBlockBytes(spec, kvCacheDtype)} bytes`,
+    )
   return {
     maxRows,
     maxSpans,
@@ -87,5 +95,6 @@ export function planSizes(gpu: Gpu, spec: ModelSpec, wanted: EngineSizes): SizeP
     loraBytes: wanted.loraMemory ?? DEFAULT_LORA_BYTES,
     maxSlots: wanted.maxLoras ?? 256,
     maxLoraRank: wanted.maxLoraRank ?? 512,
+    kvCacheDtype,
   }
 }

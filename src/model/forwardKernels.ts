@@ -6,6 +6,7 @@ import { type AddNormVariant, addNormKernel } from './kernels/addNorm.ts'
 import { attentionKernel, attentionMergeKernel } from './kernels/attention.ts'
 import type { KernelChoice } from './kernels/choice.ts'
 import { embedKernel } from './kernels/embed.ts'
+import type { CacheDtype } from './kernels/includes.ts'
 import { matmulKernel, type RowsPerTeam, rowRegimes } from './kernels/matmul.ts'
 import { ropeKvKernel } from './kernels/ropeKv.ts'
 import { siluMulKernel } from './kernels/siluMul.ts'
@@ -35,7 +36,12 @@ export function normVariants({ bias }: ModelSpec): Readonly<Record<NormStage, Ad
 }
 
 /** @throws ShaderError */
-export async function compileForward(gpu: Gpu, spec: ModelSpec, weights: ModelWeights): Promise<ForwardKernels> {
+export async function compileForward(
+  gpu: Gpu,
+  spec: ModelSpec,
+  weights: ModelWeights,
+  cache: CacheDtype,
+): Promise<ForwardKernels> {
   const { can } = gpu
   const get = ({ definition, specialisation }: KernelChoice) => gpu.kernel(definition, specialisation)
   const attention = { heads: spec.numHeads, kvHeads: spec.numKvHeads, headDim: spec.headDim }
@@ -55,8 +61,8 @@ export async function compileForward(gpu: Gpu, spec: ModelSpec, weights: ModelWe
     attn: addNormKernel(can, norms.attn),
     mlp: addNormKernel(can, norms.mlp),
     final: addNormKernel(can, norms.final),
-    ropeKv: ropeKvKernel(can, { bias: bias.qkv, qkNorm: spec.qkNorm }),
-    attention: attentionKernel(can, attention),
+    ropeKv: ropeKvKernel(can, { bias: bias.qkv, qkNorm: spec.qkNorm, cache }),
+    attention: attentionKernel(can, attention, cache),
     attentionMerge: attentionMergeKernel(attention),
     activation: siluMulKernel({ bias: bias.mlp }),
   }

@@ -122,7 +122,7 @@ export async function planForward(
   activations: Activations,
   rope: Tracked,
 ): Promise<ForwardPlan> {
-  const kernels = await compileForward(gpu, parts.spec, parts.weights)
+  const kernels = await compileForward(gpu, parts.spec, parts.weights, parts.kv.dtype)
   const { spec, weights } = parts
   const shards = weights.embed.shards.length + weights.lmHead.shards.length
   const matrices = weights.layers.flatMap(({ matrices: each }) => GROUPS.map((group) => each[group].shards.length))
@@ -248,7 +248,7 @@ class Binder {
       keys,
       values,
     }
-    const variant = { bias: spec.bias.qkv, qkNorm: true, ownGain: true }
+    const variant = { bias: spec.bias.qkv, qkNorm: true, ownGain: true, cache: kv.dtype }
     const own = spec.qkNorm ? this.#ownGains(ropeKvKernel(this.#gpu.can, variant), layer, buffers, 'rope_kv') : null
     return { base: this.#kernels.ropeKv.bind(buffers), own }
   }

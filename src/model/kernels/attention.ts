@@ -10,7 +10,7 @@ import state from '../../../shaders/attention_state.wgsl' with { type: 'text' }
 import type { Capabilities } from '../../gpu/capabilities.ts'
 import type { Grid, KernelDefinition } from '../../gpu/kernel.ts'
 import { type KernelChoice, PLAIN_WORKGROUP, paramWords } from './choice.ts'
-import { STEP_INCLUDE } from './includes.ts'
+import { CACHE_INCLUDE, type CacheDtype, STEP_INCLUDE } from './includes.ts'
 import { teamGrid, teamShape } from './team.ts'
 
 /** Positions of a split: fixed, so that sums do not depend on how many splits there are. */
@@ -63,7 +63,11 @@ function teamWork(
   return { teamHeads: Math.ceil(share / teams), teams, laneVectors }
 }
 
-export function attentionKernel(can: Capabilities, { heads, kvHeads, headDim }: AttentionShape): KernelChoice {
+export function attentionKernel(
+  can: Capabilities,
+  { heads, kvHeads, headDim }: AttentionShape,
+  cache: CacheDtype = 'F32',
+): KernelChoice {
   const team = teamShape(can)
   const { teamHeads, laneVectors } = teamWork(can, { heads, kvHeads, headDim })
   return {
@@ -78,7 +82,7 @@ export function attentionKernel(can: Capabilities, { heads, kvHeads, headDim }: 
         TEAM_SLOTS: teamHeads * (1 + 4 * laneVectors),
         ...team.constants,
       },
-      includes: { step: STEP_INCLUDE, team: team.source, attention_state: state },
+      includes: { step: STEP_INCLUDE, team: team.source, cache: CACHE_INCLUDE[cache], attention_state: state },
     },
   }
 }

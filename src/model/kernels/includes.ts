@@ -1,4 +1,7 @@
 /** Texts that several kernels include: the step's tables, weights by element type, norm gains, the adapters' table. */
+
+import cacheF16 from '../../../shaders/cache_f16.wgsl' with { type: 'text' }
+import cacheF32 from '../../../shaders/cache_f32.wgsl' with { type: 'text' }
 import gainBase from '../../../shaders/gain_base.wgsl' with { type: 'text' }
 import gainOwn from '../../../shaders/gain_own.wgsl' with { type: 'text' }
 import loraSlab from '../../../shaders/lora_slab.wgsl' with { type: 'text' }
@@ -48,3 +51,8 @@ export const LORA_DTYPES: readonly FloatDtype[] = ['F32', 'F16', 'BF16']
 export function loraDtypeConstants(dtypes: readonly FloatDtype[]): Readonly<Record<string, boolean>> {
   return { HAS_F32: dtypes.includes('F32'), HAS_F16: dtypes.includes('F16'), HAS_BF16: dtypes.includes('BF16') }
 }
+
+/** Element types of the KV cache. */
+export type CacheDtype = 'F32' | 'F16'
+
+export const CACHE_INCLUDE: Readonly<Record<CacheDtype, string>> = { F32: cacheF32, F16: cacheF16 }

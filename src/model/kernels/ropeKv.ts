@@ -4,7 +4,14 @@ import type { Capabilities } from '../../gpu/capabilities.ts'
 import type { Grid, KernelDefinition } from '../../gpu/kernel.ts'
 import type { GainPlace } from '../adapterTable.ts'
 import { type KernelChoice, paramWords } from './choice.ts'
-import { GAIN_BASE_INCLUDE, GAIN_OWN_INCLUDE, OWN_GAIN_BINDINGS, STEP_INCLUDE } from './includes.ts'
+import {
+  CACHE_INCLUDE,
+  type CacheDtype,
+  GAIN_BASE_INCLUDE,
+  GAIN_OWN_INCLUDE,
+  OWN_GAIN_BINDINGS,
+  STEP_INCLUDE,
+} from './includes.ts'
 import { teamGrid, teamShape } from './team.ts'
 
 const definition: KernelDefinition = {
@@ -27,10 +34,12 @@ export interface RopeKvVariant {
   readonly qkNorm: boolean
   /** Rows may have gains of their adapter's; binds its table and slab too. Only with `qkNorm`. Default false. */
   readonly ownGain?: boolean
+  /** Element type of the cache. Default F32. */
+  readonly cache?: CacheDtype
 }
 
 export function ropeKvKernel(can: Capabilities, variant: RopeKvVariant): KernelChoice {
-  const { bias, qkNorm, ownGain = false } = variant
+  const { bias, qkNorm, ownGain = false, cache = 'F32' } = variant
   const team = teamShape(can)
   return {
     definition: ownGain ? ownDefinition : definition,
@@ -39,6 +48,7 @@ export function ropeKvKernel(can: Capabilities, variant: RopeKvVariant): KernelC
       includes: {
         step: STEP_INCLUDE,
         team: team.source,
+        cache: CACHE_INCLUDE[cache],
         gain: ownGain ? GAIN_OWN_INCLUDE : GAIN_BASE_INCLUDE,
       },
     },
