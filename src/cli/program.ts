@@ -27,6 +27,7 @@ export interface ServeFlags {
   readonly maxLoras?: number
   readonly maxCpuLoras?: number
   readonly maxLoraRank?: number
+  readonly batchInvariant?: boolean
   readonly kvCacheDtype?: 'auto' | 'float16' | 'float32'
   readonly loraMemory?: number
   readonly loraHostMemory?: number
@@ -118,6 +119,9 @@ export function createProgram(actions: Actions): Command {
         'float16',
         'float32',
       ]),
+    )
+    .addOption(
+      option('--batch-invariant', 'the same bits for a request in any batch, also on GPUs with several subgroup sizes'),
     )
     .addOption(option('--host <address>', 'address to listen on').env('LORIKEET_HOST').default('127.0.0.1'))
     .addOption(option('--port <port>', 'port to listen on').env('LORIKEET_PORT').argParser(readPort).default(8000))

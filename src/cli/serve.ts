@@ -104,6 +104,7 @@ async function open(
         ? {}
         : { loraDirectory: loraDirectory(flags.loraDir, flags.loraRefreshInterval) }),
       ...(changes && { runtimeLora: changes }),
+      gpu: { batchInvariant: flags.batchInvariant ?? false },
       servedModelNames: flags.servedModelName ?? [],
       ...given('maxHostLoras', flags.maxCpuLoras),
       ...given('loraHostMemory', flags.loraHostMemory),

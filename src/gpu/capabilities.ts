@@ -22,6 +22,11 @@ export interface Capabilities {
 export interface DeviceWish {
   /** false: behave as on naga (Deno's own WebGPU, Firefox), which has no subgroups. */
   readonly subgroups?: boolean
+  /**
+   * true: leave subgroups alone where the device may choose between several sizes of them, shader by shader. A sum over
+   * lanes then has one order everywhere, and the same request the same bits whatever it shares a step with.
+   */
+  readonly batchInvariant?: boolean
   readonly f16?: boolean
   readonly timestamps?: boolean
   /** true: ask for no limits beyond WebGPU's defaults, as some phones offer no more. */
@@ -44,7 +49,8 @@ export function deviceDescriptor(adapter: GPUAdapter, wish: DeviceWish): GPUDevi
   const want = (feature: string, allowed: boolean | undefined) => {
     if (allowed !== false && adapter.features.has(feature)) features.push(feature as GPUFeatureName)
   }
-  want('subgroups', wish.subgroups)
+  const { subgroupMinSize, subgroupMaxSize } = adapter.info
+  want('subgroups', wish.batchInvariant && subgroupMinSize !== subgroupMaxSize ? false : wish.subgroups)
   want('shader-f16', wish.f16)
   want('timestamp-query', wish.timestamps)
   const limits: Record<string, number> = {}
