@@ -86,7 +86,9 @@ export class AdapterPool {
     const { budgetBytes, maxSlots } = options
     const perLayer = Math.ceil(budgetBytes / spec.numLayers / PAGE_BYTES) * PAGE_BYTES
     const most = Math.min(gpu.can.maxBindingBytes, gpu.can.maxBufferBytes)
-    const layersPerSlab = Math.max(1, Math.min(spec.numLayers, Math.floor(most / perLayer)))
+    const fitting = Math.max(1, Math.min(spec.numLayers, Math.floor(most / perLayer)))
+    // As many in each as can be: the last one also takes what is outside the layers.
+    const layersPerSlab = Math.ceil(spec.numLayers / Math.ceil(spec.numLayers / fitting))
     const ranges: { firstLayer: number; endLayer: number }[] = []
     for (let firstLayer = 0; firstLayer < spec.numLayers; firstLayer += layersPerSlab) {
       ranges.push({ firstLayer, endLayer: Math.min(firstLayer + layersPerSlab, spec.numLayers) })

@@ -11,6 +11,22 @@ import { adapterFolder, BOTH_Q, f32, loraTensors, Q_CONFIG, TINY, tensorName } f
 const A0 = tensorName(0, 'q', 'A')
 const B0 = tensorName(0, 'q', 'B')
 
+/** Of kinds other than plain LoRA. */
+const OTHER_NAMES = [
+  'model.layers.0.self_attn.q_proj.lora_magnitude_vector',
+  'model.layers.0.self_attn.q_proj.lora_B.bias',
+  'model.layers.0.self_attn.q_proj.base_layer.bias',
+  'model.norm.weight',
+  'model.embed_tokens.weight',
+  'model.embed_tokens.base_layer.weight',
+  'model.embed_tokens.lora_embedding_A',
+  'model.embed_tokens.lora_embedding_B',
+  'model.embed_tokens.token_adapter.trainable_tokens_delta',
+  'lm_head.weight',
+  'lm_head.lora_A.weight',
+  'lm_head.lora_B.weight',
+].map((name) => `base_model.model.${name}`)
+
 async function refused(folder: Folder, options = {}): Promise<AdapterRefusedError> {
   const outcome = await readPeftAdapter(folder, TINY, options).catch((error: unknown) => error)
   expect(outcome).toBeInstanceOf(AdapterRefusedError)
@@ -229,30 +245,53 @@ describe('readPeftAdapter', () => {
   it('answers hostile files with typed errors only', async () => {
     const name = fc.oneof(
       fc.constantFrom(A0, B0, tensorName(1, 'q', 'A'), tensorName(1, 'q', 'B'), tensorName(0, 'down', 'A')),
+      fc.constantFrom(...OTHER_NAMES),
       fc.string({ maxLength: 30 }),
       fc
-        .constantFrom(A0, B0)
+        .constantFrom(A0, B0, ...OTHER_NAMES)
         .chain((whole) =>
           fc
             .tuple(fc.nat(whole.length), fc.string({ maxLength: 4 }))
             .map(([at, add]) => whole.slice(0, at) + add + whole.slice(at)),
         ),
     )
-    const shape = fc.oneof(fc.constantFrom([2, 8], [8, 2]), fc.array(fc.nat(9), { maxLength: 3 }))
+    const config = fc.record(
+      {
+        target_modules: fc.subarray(['q_proj', 'embed_tokens', 'lm_head'], { minLength: 1 }),
+        modules_to_save: fc.subarray(['norm', 'embed_tokens', 'lm_head']),
+        trainable_token_indices: fc.oneof(
+          fc.constant(null),
+          fc.array(fc.integer({ min: -1, max: 40 }), { maxLength: 3 }),
+        ),
+        alora_invocation_tokens: fc.oneof(
+          fc.constant(null),
+          fc.array(fc.integer({ min: -1, max: 40 }), { maxLength: 3 }),
+        ),
+        use_dora: fc.boolean(),
+        lora_bias: fc.boolean(),
+        bias: fc.constantFrom('none', 'all', 'lora_only'),
+        ensure_weight_tying: fc.boolean(),
+      },
+      { requiredKeys: [] },
+    )
+    const shape = fc.oneof(
+      fc.constantFrom([2, 8], [8, 2], [8], [32, 8], [2, 32], [32, 2]),
+      fc.array(fc.nat(9), { maxLength: 3 }),
+    )
     const tensors = fc.array(fc.tuple(name, shape, fc.constantFrom('F32', 'F16', 'BF16', 'I32')), { maxLength: 6 })
     await fc.assert(
-      fc.asyncProperty(tensors, async (list) => {
+      fc.asyncProperty(config, tensors, async (fields, list) => {
         const made = Object.fromEntries(
           list.map(([key, sizes, dtype]) => {
             const count = sizes.reduce((product, size) => product * size, 1)
             return [key, { dtype, shape: sizes, bytes: new Uint8Array(count * (dtype.endsWith('16') ? 2 : 4)) }]
           }),
         )
-        await readPeftAdapter(adapterFolder(Q_CONFIG, made), TINY).catch((error: unknown) => {
+        await readPeftAdapter(adapterFolder({ ...Q_CONFIG, ...fields }, made), TINY).catch((error: unknown) => {
           if (!(error instanceof LorikeetError) || error.status !== 400) throw error
         })
       }),
-      { numRuns: 2000, seed: 3 },
+      { numRuns: 3000, seed: 3 },
     )
   })
 })

@@ -1,4 +1,4 @@
-/** Adapters of several kinds that take each other's place on the GPU: what is worked out on arrival is worked out again. */
+/** Adapters of several kinds that take each other's place on a device that offers no more than WebGPU promises. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Runtime } from '../../src/engine/runtime.ts'
 import type { Gpu } from '../../src/gpu/gpu.ts'
@@ -16,9 +16,10 @@ describe('one place for adapters of five kinds', () => {
   let runtime: Runtime
 
   beforeAll(async () => {
-    gpu = await openGpu()
+    gpu = await openGpu({ defaultLimits: true })
     runtime = await Runtime.open(gpu, directoryFolder(reference('models/llama-tiny')), {
-      sizes: { kvCacheMemory: 4 * MIB, loraMemory: 8 * MIB, maxNumBatchedTokens: 64, maxLoras: 1 },
+      // A slab for each of the three layers: more than 128 MiB cannot be bound.
+      sizes: { kvCacheMemory: 4 * MIB, loraMemory: 300 * MIB, maxNumBatchedTokens: 64, maxLoras: 1 },
     })
     for (const name of [...NAMES, 'qv-r8', 'dora-f16']) {
       const folder = directoryFolder(reference(`adapters/llama-tiny/${name}`))
@@ -29,6 +30,11 @@ describe('one place for adapters of five kinds', () => {
     await runtime.close()
     expect(gpu.ledger.describe()).toBe('')
     gpu.close()
+  })
+
+  it('lies in a slab for each layer', () => {
+    expect(gpu.ledger.describe().match(/adapter slab/g)).toHaveLength(3)
+    expect(gpu.can.maxBindingBytes).toBe(128 * MIB)
   })
 
   it('gives each its own tokens, first and later, whatever was there before', async () => {
