@@ -24,9 +24,13 @@ const CONFIG = {
   torch_dtype: 'float16',
 }
 
-/** `spec` must be that of config(): it says which tensors there are. */
-export function smolFolder(readSpec: (config: unknown) => ModelSpec): Folder {
-  const tensors = [...expectedTensors(readSpec(CONFIG))].filter(([name]) => name !== 'lm_head.weight')
+/** `readSpec` reads the config: it says which tensors there are. `changes` may make the model smaller. */
+export function smolFolder(
+  readSpec: (config: unknown) => ModelSpec,
+  changes: Readonly<Record<string, number>> = {},
+): Folder {
+  const config = { ...CONFIG, ...changes }
+  const tensors = [...expectedTensors(readSpec(config))].filter(([name]) => name !== 'lm_head.weight')
   const header: Record<string, unknown> = {}
   let end = 0
   for (const [name, shape] of tensors) {
@@ -39,7 +43,7 @@ export function smolFolder(readSpec: (config: unknown) => ModelSpec): Folder {
   new DataView(file.buffer).setBigUint64(0, BigInt(text.length), true)
   file.set(text, 8)
   fillHalves(file.subarray(8 + text.length))
-  return memoryFolder('smol', { 'config.json': JSON.stringify(CONFIG), 'model.safetensors': file })
+  return memoryFolder('smol', { 'config.json': JSON.stringify(config), 'model.safetensors': file })
 }
 
 /** A plain F16 adapter of one rank on all seven linears. */

@@ -41,16 +41,16 @@ class NodeHost implements GpuHost {
 }
 
 /**
- * Opens the GPU of a Node process.
+ * Opens the GPU of a Node process. `switches` are Dawn's own, such as `backend=null`, which computes nothing.
  * @throws NoGpuError when the `webgpu` package is missing or finds no device.
  */
-export async function openGpu(wish: DeviceWish = {}): Promise<Gpu> {
+export async function openGpu(wish: DeviceWish = {}, switches: readonly string[] = []): Promise<Gpu> {
   const dawn = await importDawn()
   // GPUBufferUsage, GPUMapMode and their like: plain constants a browser has as globals.
   for (const [name, value] of Object.entries(dawn.globals)) {
     if (!(name in globalThis)) Object.defineProperty(globalThis, name, { value, configurable: true, writable: true })
   }
-  return Gpu.open(new NodeHost(dawn.create([])), wish)
+  return Gpu.open(new NodeHost(dawn.create([...switches])), wish)
 }
 
 async function importDawn(): Promise<DawnModule> {
