@@ -115,7 +115,7 @@ async function whole({ service, params, plan, prompt, run, head, names }: Chat):
       stop_reason: stopReason(service, finish),
       ...(params.return_token_ids ? { token_ids: generatedIds(tokens, finish) } : {}),
     })),
-    usage: usageOf(prompt.length, numGenerated),
+    usage: usageOf(prompt.length, numGenerated, run.cachedTokens),
     ...(promptLogprobs === null ? {} : { prompt_logprobs: promptLogprobsJson(promptLogprobs, names) }),
     ...(params.return_token_ids ? { prompt_token_ids: [...prompt] } : {}),
   }
@@ -128,6 +128,7 @@ async function* chunks(chat: Chat): AsyncGenerator<ChatCompletionChunk, void> {
     usageOf(
       prompt.length,
       numGenerated.reduce((sum, count) => sum + count, 0),
+      run.cachedTokens,
     )
   const usageNow = params.stream_options?.include_usage
     ? { usage: params.stream_options.continuous_usage_stats ? usage : () => null }

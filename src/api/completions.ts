@@ -134,7 +134,7 @@ async function whole(state: CompletionState): Promise<Completion> {
           : { prompt_logprobs: promptLogprobsJson(promptLogprobs, names) }),
       }
     }),
-    usage: usageOf(numPromptTokens(prompts), numGenerated),
+    usage: usageOf(numPromptTokens(prompts), numGenerated, run.cachedTokens),
   }
 }
 
@@ -185,6 +185,7 @@ async function* chunks(state: CompletionState): AsyncGenerator<Completion, void>
     usageOf(
       numPromptTokens(prompts),
       choices.reduce((sum, { numTokens }) => sum + numTokens, 0),
+      run.cachedTokens,
     )
   const usageNow = params.stream_options?.include_usage
     ? { usage: params.stream_options.continuous_usage_stats ? usage : () => null }

@@ -30,10 +30,12 @@ export function answerHead({ service, requestId }: Exchange, prefix: string, pla
   }
 }
 
-export function usageOf(numPromptTokens: number, numCompletionTokens: number): Usage {
+/** `numCachedTokens`: prompt tokens that came out of the prefix cache. */
+export function usageOf(numPromptTokens: number, numCompletionTokens: number, numCachedTokens: number): Usage {
   return {
     prompt_tokens: numPromptTokens,
     completion_tokens: numCompletionTokens,
     total_tokens: numPromptTokens + numCompletionTokens,
+    prompt_tokens_details: { cached_tokens: numCachedTokens },
   }
 }

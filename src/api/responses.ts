@@ -7,6 +7,8 @@ export interface Usage {
   /** Generated tokens, the one that ended the generation included. */
   readonly completion_tokens: number
   readonly total_tokens: number
+  /** Prompt tokens that others had computed before. */
+  readonly prompt_tokens_details: { readonly cached_tokens: number }
 }
 
 export type FinishReason = 'stop' | 'length'

@@ -16,6 +16,11 @@ export interface Prompt {
 
 /** The running generations of one request: choice `i` belongs to prompt `floor(i / n)`. */
 export interface Run {
+  /**
+   * Prompt tokens that came out of the prefix cache, once all generations have begun: of each prompt's first choice, since
+   * the others take over what that one computes and their prompt is counted once.
+   */
+  readonly cachedTokens: number
   /** The events of all choices as they come. Iterate once. */
   events(): AsyncGenerator<Merged<TextEvent>, void>
   /** Idempotent; pending events settle within one step of the engine. */
@@ -48,7 +53,14 @@ export async function startRun(
     abort()
     throw error
   }
-  return { events, abort }
+  return {
+    events,
+    abort,
+    get cachedTokens(): number {
+      const first = generations.filter((_, index) => index % plan.n === 0)
+      return first.reduce((sum, { cachedTokens = 0 }) => sum + cachedTokens, 0)
+    },
+  }
 
   async function start(prompt: Prompt, choice: number): Promise<Generation> {
     const adapter = await leaseFor(service, plan.model)

@@ -38,6 +38,7 @@ describe('a chat', () => {
       prompt_tokens: numPrompt,
       completion_tokens: numTokens + 1,
       total_tokens: numPrompt + numTokens + 1,
+      prompt_tokens_details: { cached_tokens: 0 },
     })
   })
 

@@ -46,7 +46,20 @@ describe('a completion', () => {
     const house = fakeHouse()
     house.engine.script = () => ({ tokens: [50] })
     const { usage } = await complete(house, { prompt: [[1, 2, 3], [4]], n: 2 })
-    expect(usage).toEqual({ prompt_tokens: 4, completion_tokens: 8, total_tokens: 12 })
+    expect(usage).toEqual({
+      prompt_tokens: 4,
+      completion_tokens: 8,
+      total_tokens: 12,
+      prompt_tokens_details: { cached_tokens: 0 },
+    })
+  })
+
+  it('tells which prompt tokens were computed before, of each prompt once', async () => {
+    const house = fakeHouse()
+    house.engine.cachedTokens = (index) => [2, 3, 0, 1][index]!
+    const body = { prompt: [[1, 2, 3], [4]], n: 2 }
+    const { usage } = await complete(house, body)
+    expect(usage).toMatchObject({ prompt_tokens: 4, prompt_tokens_details: { cached_tokens: 2 } })
   })
 
   it('draws a seed of its own for every generation without one', async () => {

@@ -26,6 +26,7 @@ export class FakeGeneration implements Generation {
   #isAborted = false
   #wake: (() => void) | null = null
   hasEnded = false
+  cachedTokens = 0
   /** Tokens handed out. */
   numPulled = 0
 
@@ -111,10 +112,14 @@ export class FakeEngine implements GenerationEngine {
   /** What generate throws, by the number of the generation. */
   refuse: (index: number) => Error | null = () => null
 
+  /** Prompt tokens out of the prefix cache, by the number of the generation. */
+  cachedTokens: (index: number) => number = () => 0
+
   generate(request: GenerationRequest): Generation {
     const refusal = this.refuse(this.generations.length)
     if (refusal) throw refusal
     const generation = new FakeGeneration(request, this.script(request), this.gate)
+    generation.cachedTokens = this.cachedTokens(this.generations.length)
     this.generations.push(generation)
     return generation
   }
