@@ -9,7 +9,7 @@
  */
 import type { Batch, Runner, StepResult } from '../src/engine/batch.ts'
 import { Engine } from '../src/engine/engine.ts'
-import type { StepTrace } from '../src/engine/observer.ts'
+import { javaScriptMs, type StepTrace } from '../src/engine/observer.ts'
 import { Runtime } from '../src/engine/runtime.ts'
 import { Faults } from '../src/gpu/faults.ts'
 import type { Gpu } from '../src/gpu/gpu.ts'
@@ -139,9 +139,9 @@ async function onDevice(rounds: number, layers: number) {
 function timeEncoding(gpu: Gpu): { milliseconds: number } {
   const encoding = { milliseconds: 0 }
   const recorder = gpu.recorder.bind(gpu)
-  gpu.recorder = () => {
+  gpu.recorder = (options) => {
     const start = performance.now()
-    const made = recorder()
+    const made = recorder(options)
     const submit = made.submit.bind(made)
     made.submit = () => {
       submit()
@@ -205,7 +205,7 @@ async function onNothing(rounds: number) {
   const { steps } = await decode(runtime, runner, 2, 400)
   const { dispatches, submits, uploads, passes } = gpu.counters.since(before)
   const encoding = steps.map(({ index }) => runner.encodingMs[index]!)
-  const all = steps.map((step) => step.submittedAt - step.plannedAt + step.settledAt - step.settlingAt)
+  const all = steps.map(javaScriptMs)
   const javaScript = {
     sequences: SEQUENCES,
     medianMs: median(all),

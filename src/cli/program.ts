@@ -28,6 +28,9 @@ export interface ServeFlags {
   readonly maxCpuLoras?: number
   readonly maxLoraRank?: number
   readonly batchInvariant?: boolean
+  /** False: each step waits for the result of the one before. */
+  readonly runAhead?: boolean
+  readonly trace?: string
   readonly kvCacheDtype?: 'auto' | 'float16' | 'float32'
   readonly loraMemory?: number
   readonly loraHostMemory?: number
@@ -137,6 +140,8 @@ export function createProgram(actions: Actions): Command {
     .addOption(
       option('--log-format <format>', 'lines for people or for machines').choices(['pretty', 'json']).default('pretty'),
     )
+    .addOption(option('--no-run-ahead', 'plan each step only when the result of the one before is known'))
+    .addOption(option('--trace <file>', 'write a timeline of requests, steps and the device, for ui.perfetto.dev'))
     .addOption(option('--verbose', 'log every request, show where errors come from'))
     .addHelpText('after', EXAMPLES)
     .allowExcessArguments(false)

@@ -11,6 +11,7 @@ import { createLog } from './log.ts'
 import type { ServeFlags } from './program.ts'
 import { createProgress } from './progress.ts'
 import { runtimeLora } from './runtimeLora.ts'
+import { TraceFile } from './traceFile.ts'
 import { welcomeText } from './welcome.ts'
 
 /** The process as the command sees it. */
@@ -52,8 +53,24 @@ export async function serve(flags: ServeFlags, terminal: Terminal): Promise<void
     write: (line) => terminal.stderr.write(`${line}\n`),
     color: terminal.stderr.isTTY && terminal.env.NO_COLOR === undefined,
   })
+  const trace = flags.trace === undefined ? null : new TraceFile(flags.trace)
+  try {
+    await run(flags, terminal, log, trace)
+  } finally {
+    if (trace) await finish(trace, log)
+  }
+  log('info', 'stopped')
+}
+
+async function finish(trace: TraceFile, log: LogSink): Promise<void> {
+  const problem = await trace.close()
+  if (problem) log('warn', `the trace in ${trace.path} is incomplete: ${problem.message}`)
+  else log('info', `the trace is in ${trace.path}: open it in https://ui.perfetto.dev`)
+}
+
+async function run(flags: ServeFlags, terminal: Terminal, log: LogSink, trace: TraceFile | null): Promise<void> {
   const apiKeys = flags.apiKey ?? [terminal.env.LORIKEET_API_KEY ?? ''].filter((key) => key !== '')
-  const bird = await open(flags, apiKeys, terminal, log)
+  const bird = await open(flags, apiKeys, terminal, log, trace)
   let server: RunningServer
   try {
     const assets = await firstAssets(terminal.pageFolders)
@@ -77,7 +94,6 @@ export async function serve(flags: ServeFlags, terminal: Terminal): Promise<void
         .then(resolve, reject)
     })
   })
-  log('info', 'stopped')
 }
 
 async function open(
@@ -85,6 +101,7 @@ async function open(
   apiKeys: readonly string[],
   terminal: Terminal,
   log: LogSink,
+  trace: TraceFile | null,
 ): Promise<Lorikeet> {
   const model = modelOf(flags, terminal)
   if (isStandIn(flags, terminal)) {
@@ -97,7 +114,7 @@ async function open(
     write: (text) => terminal.stderr.write(text),
   })
   try {
-    return await Lorikeet.open({
+    const bird = await Lorikeet.open({
       model,
       adapters: (flags.loraModules ?? []).map(({ path, ...adapter }) => ({ ...adapter, source: path })),
       ...(flags.loraDir === undefined
@@ -118,12 +135,16 @@ async function open(
         ...given('maxLoras', flags.maxLoras),
         ...given('maxLoraRank', flags.maxLoraRank),
       },
+      engine: { ...(trace && { observer: trace.observer }), ...(flags.runAhead === false && { depth: 1 }) },
       apiKeys,
       corsOrigins: flags.corsOrigin ?? [],
       strict: flags.strict ?? false,
       log,
       onProgress: ({ loadedBytes, totalBytes }) => progress.update(loadedBytes, totalBytes),
     })
+    const { gpu } = bird.runtime
+    if (trace && gpu.can.timestamps) gpu.profile('steps')
+    return bird
   } finally {
     progress.end()
   }

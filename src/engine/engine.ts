@@ -234,11 +234,15 @@ export class Engine implements GenerationEngine {
     if (this.#checkIntegrity) this.#scheduler.checkIntegrity()
     const index = this.#numSteps++
     this.#numRows += plan.numRows
-    this.#port.observer.step?.({
+    const { step } = this.#port.observer
+    if (!step) return
+    const slots = new Set(plan.batch.spans.flatMap(({ slot }) => slot ?? []))
+    step.call(this.#port.observer, {
       index,
       numRows: plan.numRows,
       numSpans: plan.sequences.length,
       numLogitsRows: plan.numLogitsRows,
+      numSegments: slots.size,
       numRunning: this.#scheduler.numRunning,
       numWaiting: this.#scheduler.numWaiting,
       numInFlight: this.#flights.length,

@@ -111,7 +111,7 @@ export class GpuRunner implements Runner {
     const shape = this.#fillTables(spans)
     gpu.write(stepBuffer, 0, this.#tables.words, this.#tables.length)
 
-    const recorder = gpu.recorder()
+    const recorder = gpu.recorder({ timed: true })
     forward.record(recorder, shape, this.#use(spans))
     const wantsLogprobs = spans.some(({ logits }) => logits.some(({ topLogprobs }) => topLogprobs !== null))
     sampler.record(recorder, shape.logits, wantsLogprobs, shape.adjusted)

@@ -30,6 +30,28 @@ export interface RequestTrace {
   readonly outcome: 'stop' | 'length' | 'abort' | 'error' | null
 }
 
+/** What a request's client felt, in ms; null for what did not come to pass. */
+export interface Latencies {
+  /** From its arrival to its admission. */
+  readonly queueMs: number | null
+  /** From its arrival to its first token. */
+  readonly firstTokenMs: number | null
+  /** From one token to the next, on average. */
+  readonly betweenTokensMs: number | null
+}
+
+export function latenciesOf(request: RequestTrace): Latencies {
+  const { queuedAt, admittedAt, firstTokenAt, lastTokenAt, numGeneratedTokens } = request
+  return {
+    queueMs: admittedAt === null ? null : admittedAt - queuedAt,
+    firstTokenMs: firstTokenAt === null ? null : firstTokenAt - queuedAt,
+    betweenTokensMs:
+      firstTokenAt === null || lastTokenAt === null || numGeneratedTokens < 2
+        ? null
+        : (lastTokenAt - firstTokenAt) / (numGeneratedTokens - 1),
+  }
+}
+
 /** One step. */
 export interface StepTrace {
   /** Counts from 0. */
@@ -37,6 +59,8 @@ export interface StepTrace {
   readonly numRows: number
   readonly numSpans: number
   readonly numLogitsRows: number
+  /** Adapters whose rows it computed. */
+  readonly numSegments: number
   /** Still running and waiting after it. */
   readonly numRunning: number
   readonly numWaiting: number
@@ -60,3 +84,8 @@ export type StepTimes = Pick<
   StepTrace,
   'plannedAt' | 'submittingAt' | 'submittedAt' | 'arrivedAt' | 'settlingAt' | 'settledAt'
 >
+
+/** Time of JavaScript that a step took, in ms: planned, submitted, dealt out. */
+export function javaScriptMs(step: StepTimes): number {
+  return step.submittedAt - step.plannedAt + step.settledAt - step.settlingAt
+}

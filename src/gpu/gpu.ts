@@ -159,10 +159,10 @@ export class Gpu {
     return this.#kernels.get(definition, wanted)
   }
 
-  /** A recorder for one submit. */
-  recorder(): StepRecorder {
+  /** A recorder for one submit. A `timed` one is profiled while profiling is on; collect() is called once for each. */
+  recorder({ timed = false }: { readonly timed?: boolean } = {}): StepRecorder {
     this.#throwIfBroken()
-    return new StepRecorder(this.device, this.counters, this.#profiler)
+    return new StepRecorder(this.device, this.counters, timed ? this.#profiler : null)
   }
 
   /** Reads `byteLength` bytes back through a buffer of its own: for tests and one-off reads, not for steps. */

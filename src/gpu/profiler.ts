@@ -76,7 +76,7 @@ export class Profiler {
 
   /**
    * Adds the times of the oldest submit that was not collected yet to the totals, and returns its span; null if there is
-   * none. To be called once after each submit, in their order.
+   * none. To be called once after each timed submit, in their order.
    */
   async collect(): Promise<GpuSpan | null> {
     const oldest = this.#pending.shift()

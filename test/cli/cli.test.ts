@@ -45,7 +45,7 @@ function quiet(program: ReturnType<typeof createProgram>, write: (text: string) 
 
 describe('flags', () => {
   it('have defaults for this machine alone', async () => {
-    expect(await flagsOf()).toEqual({ host: '127.0.0.1', port: 8000, logFormat: 'pretty' })
+    expect(await flagsOf()).toEqual({ host: '127.0.0.1', port: 8000, logFormat: 'pretty', runAhead: true })
   })
 
   it('are named as vLLM names them', async () => {
@@ -57,7 +57,19 @@ describe('flags', () => {
         ...['--allow-runtime-lora', '--max-cpu-loras', '9', '--lora-host-memory', '2GiB'],
         ...['--max-loras', '4', '--lora-memory', '1GiB', '--max-model-len', '2048', '--max-num-seqs', '8'],
         ...['--max-num-batched-tokens', '256', '--kv-cache-memory', '1.5MiB', '--host', '0.0.0.0', '--port', '0'],
-        ...['--api-key', 'one', '--api-key', 'two', '--cors-origin', 'https://a', '--strict', '--verbose'],
+        ...[
+          '--api-key',
+          'one',
+          '--api-key',
+          'two',
+          '--cors-origin',
+          'https://a',
+          '--strict',
+          '--verbose',
+          '--no-run-ahead',
+          '--trace',
+          't.json',
+        ],
       ),
     ).toEqual({
       model: './base',
@@ -85,6 +97,8 @@ describe('flags', () => {
       apiKey: ['one', 'two'],
       corsOrigin: ['https://a'],
       strict: true,
+      runAhead: false,
+      trace: 't.json',
       verbose: true,
       logFormat: 'pretty',
     })

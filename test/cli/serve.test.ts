@@ -1,10 +1,11 @@
 /** `lorikeet serve` as a whole, in this process: what it says, what its flags do, and how it stops. */
-import { cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { ServeFlags } from '../../src/cli/program.ts'
 import { NoLoraDirectoryError, NoModelError, serve, type Terminal } from '../../src/cli/serve.ts'
+import { TraceFileError } from '../../src/cli/traceFile.ts'
 import { reference } from '../fixtures.ts'
 
 const SIZES = { kvCacheMemory: 2 ** 21, loraMemory: 2 ** 22, maxNumBatchedTokens: 64 }
@@ -71,6 +72,31 @@ describe('serve', () => {
     stop()
     await serving
     expect(said.err).toContain('stopped')
+  })
+
+  it('writes a trace of requests, steps and the device', async () => {
+    const { terminal, said, stop } = fakeTerminal({ LORIKEET_DEFAULT_MODEL: reference('models/llama-tiny') })
+    const trace = join(root, 'trace.json')
+    const serving = serve({ ...FLAGS, trace }, terminal)
+    serving.catch(() => undefined)
+    await Promise.race([serving, until(() => said.out.includes('Try it:'))])
+    const url = /http:\/\/127\.0\.0\.1:\d+/.exec(said.out)![0]
+    const body = JSON.stringify({ prompt: [1, 2, 3], max_tokens: 9, ignore_eos: true })
+    expect((await fetch(`${url}/v1/completions`, { method: 'POST', body })).status).toBe(200)
+    stop()
+    await serving
+    expect(said.err).toContain('trace.json')
+    const events = JSON.parse(readFileSync(trace, 'utf8')) as { name: string; cat?: string; tid: number; ph: string }[]
+    expect(events.filter(({ name }) => name === 'plan')).toHaveLength(9)
+    expect(events.filter(({ cat, ph }) => cat === 'request' && ph === 'b')).toHaveLength(4)
+    // Where the device has timestamps, as software devices do.
+    expect(events.filter(({ name, tid }) => name === 'run' && tid === 2)).toHaveLength(9)
+  })
+
+  it('refuses a trace that it cannot write, before anything is loaded', async () => {
+    const { terminal } = fakeTerminal({ LORIKEET_DEFAULT_MODEL: reference('models/llama-tiny') })
+    const trace = join(root, 'no such folder', 'trace.json')
+    await expect(serve({ ...FLAGS, trace }, terminal)).rejects.toThrow(TraceFileError)
   })
 
   it('says of the stand-in that its text is noise', async () => {

@@ -115,7 +115,7 @@ describe('Gpu', () => {
     const profiler = gpu.profile('kernels')!
     const kernel = (await gpu.kernel(scale)).bind({ x: x!, y: y! }, 'scale once')
     const before = gpu.counters.snapshot()
-    const recorder = gpu.recorder()
+    const recorder = gpu.recorder({ timed: true })
     recorder.dispatch(kernel, [4])
     recorder.dispatch(kernel, [4])
     recorder.submit()
@@ -123,6 +123,28 @@ describe('Gpu', () => {
     expect(gpu.counters.since(before).passes).toBe(2)
     expect(profiler.times()).toEqual([{ label: 'scale once', calls: 2, milliseconds: expect.any(Number) }])
     gpu.profile(null)
+  })
+
+  it('times whole steps, several in flight, and leaves other submits alone', async () => {
+    const [x, y] = await pair()
+    const kernel = (await gpu.kernel(scale)).bind({ x: x!, y: y! })
+    const profiler = gpu.profile('steps')!
+    const submit = (timed: boolean) => {
+      const recorder = gpu.recorder({ timed })
+      recorder.dispatch(kernel, [4])
+      recorder.dispatch(kernel, [4])
+      recorder.submit()
+    }
+    const before = gpu.counters.snapshot()
+    for (const timed of [true, false, true]) submit(timed)
+    expect(gpu.counters.since(before).passes).toBe(3)
+    const spans = [await profiler.collect(), await profiler.collect()]
+    expect(spans[0]!.begin).toBeLessThanOrEqual(spans[0]!.end)
+    expect(spans[0]!.end).toBeLessThanOrEqual(spans[1]!.begin)
+    expect(await profiler.collect()).toBeNull()
+    gpu.profile(null)
+    submit(true)
+    expect(gpu.profiler).toBeNull()
   })
 
   it('fails the next use after a validation error that nobody caught', async () => {
