@@ -80,7 +80,6 @@ async function measure({ name, wish, crew }: (typeof CREWS)[number]): Promise<vo
     return {
       tokens: Array.from({ length: 500 }, (_, i) => (i * i * 31 + row) % 40000),
       numPrompt: 300,
-      isRunning: true,
     }
   })
   const compiling = process.cpuUsage()
@@ -100,7 +99,7 @@ async function measure({ name, wish, crew }: (typeof CREWS)[number]): Promise<vo
     tables.begin({ rows, tiles: 0, logits: rows, splits: 1, adjusted })
     for (let row = 0; row < rows; row++) tables.addRow({ token: 0, position: 0, blockTable: 0, slot: null })
     for (let row = 0; row < rows; row++) {
-      const adjustment = adjusted ? tables.addAdjustment(adjustmentOf(want(row), sampler.counts)) : null
+      const adjustment = adjusted ? tables.addAdjustment(adjustmentOf(want(row), row, sampler.counts)) : null
       tables.addLogits({ row, score: null, topLogprobs: top ?? null, ...params, position: row, adjustment })
     }
     gpu.write(step, 0, tables.words, tables.length)

@@ -19,15 +19,15 @@ export function isAdjusted(want: LogitsRow['want']): boolean {
   return banned.length > 0 || allowed !== undefined || (sample.logitBias?.length ?? 0) > 0 || hasPenalties(sample)
 }
 
-/** `counts` gets the sequence's tokens where it does not have them already: one write. */
-export function adjustmentOf(want: SampleWanted, counts: TokenCounts): Adjustment {
+/** `counts` gets the tokens of the sequence with this register where it does not have them already: one write. */
+export function adjustmentOf(want: SampleWanted, register: number | undefined, counts: TokenCounts): Adjustment {
   const { sample, banned } = want
   const { logitBias = [] } = sample
   invariant(banned.length <= MAX_BANNED && logitBias.length <= MAX_BIASES, 'Too many banned or biased ids')
   return {
     biases: mergeBiases(bansFrom(logitBias), banned),
     allowed: inBoth(want.allowed, sample.allowed),
-    penalties: hasPenalties(sample) ? penaltiesOf(want, counts) : null,
+    penalties: hasPenalties(sample) ? penaltiesOf(want, register, counts) : null,
   }
 }
 
@@ -35,11 +35,16 @@ function hasPenalties({ presencePenalty = 0, frequencyPenalty = 0, repetitionPen
   return presencePenalty !== 0 || frequencyPenalty !== 0 || repetitionPenalty !== 1
 }
 
-function penaltiesOf({ sample, position, history }: SampleWanted, counts: TokenCounts): Penalties {
-  invariant(history, 'A draw under penalties comes without the tokens of its sequence')
+function penaltiesOf(
+  { sample, position, history }: SampleWanted,
+  register: number | undefined,
+  counts: TokenCounts,
+): Penalties {
+  invariant(history && register !== undefined, 'A draw under penalties comes without the tokens of its sequence')
+  counts.prepare(register, history, position)
   const { presencePenalty = 0, frequencyPenalty = 0, repetitionPenalty = 1 } = sample
   return {
-    slot: counts.slotFor(history, position),
+    slot: register,
     presence: presencePenalty,
     frequency: frequencyPenalty,
     repetition: repetitionPenalty,

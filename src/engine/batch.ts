@@ -19,8 +19,8 @@ export interface Span {
   /** Position of the first token; everything before it is in the KV cache, or will be when the steps before this have run. */
   readonly start: number
   /**
-   * Where the device keeps the token that this span draws, for the sequence's next span: a number below maxSpans that no
-   * other running sequence has. Without one the token is not kept.
+   * Where the device keeps the token that this span draws, for the sequence's next span, and counts its tokens for
+   * penalties: a number below maxSpans that no other running sequence has. Without one the token is not kept.
    */
   readonly register?: number
   /** Physical KV block of each logical block, covering at least start + tokens.length positions. */
@@ -56,7 +56,7 @@ export interface SampleWanted {
   readonly stopIds?: readonly number[]
   /** Ids that this draw may take, of those that SamplingParams.allowed allows. Read before submit() returns. */
   readonly allowed?: Uint32Array
-  /** The sequence whose tokens the penalties look at: the same object for each of its draws. Needed with any penalty. */
+  /** The sequence whose tokens the penalties look at: the same object for each of its draws. Needed, as is a register, with any penalty. */
   readonly history?: TokenHistory
 }
 
@@ -97,8 +97,6 @@ export interface TokenHistory {
   /** Prompt and answer as far as known; whole whenever it draws at a position that does not follow its last draw. */
   readonly tokens: readonly number[]
   readonly numPrompt: number
-  /** False once it has ended or was preempted: what the device keeps of it may go. */
-  readonly isRunning: boolean
 }
 
 /** What comes back: one record per LogitsRow, in the order of spans and rows of the Batch that asked. */

@@ -164,7 +164,8 @@ export class GpuRunner implements Runner {
   #addLogits({ want, topLogprobs }: LogitsRow, row: number, register: number | undefined): void {
     const sampled = 'sample' in want ? want : null
     const { temperature = 0, topK = 0, topP = 1, minP = 0, seed = 0 } = sampled?.sample ?? {}
-    const adjustment = sampled && isAdjusted(sampled) ? adjustmentOf(sampled, this.#parts.sampler.counts) : null
+    const { counts } = this.#parts.sampler
+    const adjustment = sampled && isAdjusted(sampled) ? adjustmentOf(sampled, register, counts) : null
     this.#tables.addLogits({
       row,
       score: 'score' in want ? want.score : null,

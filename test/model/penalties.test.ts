@@ -20,9 +20,11 @@ class TestSequence {
   readonly numPrompt: number
   readonly logits: readonly number[]
   readonly params: SamplingParams
-  isRunning = true
+  /** Null while it does not run. */
+  register: number | null
 
-  constructor(random: Random, params: Partial<SamplingParams>, logits: readonly number[]) {
+  constructor(random: Random, params: Partial<SamplingParams>, logits: readonly number[], register: number) {
+    this.register = register
     this.tokens = Array.from({ length: 1 + random.integer(40) }, () => random.integer(VOCAB))
     this.numPrompt = this.tokens.length
     this.logits = logits
@@ -30,7 +32,9 @@ class TestSequence {
   }
 
   row(extra: Partial<SamplerRow> = {}): SamplerRow {
-    return { logits: this.logits, params: this.params, position: this.tokens.length, history: this, ...extra }
+    const keep = this.register === null ? {} : { keep: { register: this.register, stopIds: [] } }
+    const { logits, params } = this
+    return { logits, params, position: this.tokens.length, history: this, ...keep, ...extra }
   }
 
   expected(extra: Partial<SamplerRow> = {}): number | null {
@@ -92,13 +96,15 @@ describe.each(CREWS)('penalties in $name', (crew) => {
   }, 60_000)
   afterAll(() => bench.close())
 
+  /** With the lowest register that is free. */
   const start = (random: Random, params: Partial<SamplingParams>, logits = peaked(random)) => {
-    const sequence = new TestSequence(random, params, logits)
+    const taken = sequences.map(({ register }) => register)
+    const register = Array.from({ length: MAX_SEQUENCES }, (_, i) => i).find((i) => !taken.includes(i))!
+    const sequence = new TestSequence(random, params, logits, register)
     sequences.push(sequence)
     return sequence
   }
   const stopAll = () => {
-    for (const sequence of sequences) sequence.isRunning = false
     sequences = []
   }
 
@@ -120,7 +126,7 @@ describe.each(CREWS)('penalties in $name', (crew) => {
       }
       for (const sequence of chosen) {
         if (random.next() > 0.08) continue
-        sequence.isRunning = false
+        sequence.register = null
         running.splice(running.indexOf(sequence), 1)
       }
     }
@@ -151,32 +157,29 @@ describe.each(CREWS)('penalties in $name', (crew) => {
     stopAll()
   })
 
-  it('gives the slots of those that do not run away, and takes them back', async () => {
+  it('counts anew where a register changes its owner, and takes its owner back', async () => {
     const random = new Random(4)
-    const all = Array.from({ length: MAX_SEQUENCES + 7 }, () => start(random, PRESENCE))
-    for (const sequence of all) sequence.isRunning = false
+    const all = Array.from({ length: MAX_SEQUENCES + 7 }, () => new TestSequence(random, PRESENCE, peaked(random), 0))
     for (let turn = 0; turn < 4; turn++) {
       const order = random.permutation(all.length).slice(0, MAX_SEQUENCES)
       const chosen = order.map((i) => all[i]!)
-      for (const sequence of chosen) sequence.isRunning = true
+      for (const [i, sequence] of chosen.entries()) sequence.register = i
       const drawn = await bench.run(chosen.map((sequence) => sequence.row()))
       for (const [i, sequence] of chosen.entries()) {
         expect(drawn[i]!.token).toBe(sequence.expected())
         sequence.tokens.push(drawn[i]!.token!)
-        sequence.isRunning = false
       }
     }
-    stopAll()
   })
 
-  it('refuses penalties without a history, and more sequences than it has slots', async () => {
-    const random = new Random(5)
-    const { history: _, ...orphan } = start(random, PRESENCE).row()
+  it('refuses penalties without a history or a register, and behind tokens that nobody knows', async () => {
+    const sequence = start(new Random(5), PRESENCE)
+    const { history: _, ...orphan } = sequence.row()
     expect(() => bench.submit([orphan])).toThrow(/without the tokens of its sequence/)
-    for (let i = 0; i < MAX_SEQUENCES; i++) await bench.run([start(random, PRESENCE).row()])
-    expect(() => bench.submit([start(random, PRESENCE).row()])).toThrow(/slots/)
-    const behind = sequences[1]!
-    expect(() => bench.submit([behind.row({ position: behind.tokens.length + 5 })])).toThrow(/not all known/)
+    const { keep: __, ...homeless } = sequence.row()
+    expect(() => bench.submit([homeless])).toThrow(/without the tokens of its sequence/)
+    await bench.run([sequence.row()])
+    expect(() => bench.submit([sequence.row({ position: sequence.tokens.length + 5 })])).toThrow(/not all known/)
     stopAll()
   })
 

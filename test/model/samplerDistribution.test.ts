@@ -80,18 +80,16 @@ describe.each(CREWS.slice(0, 2))('distribution of draws in $name', (crew) => {
     const sample = { ...GREEDY, temperature: 1, ...params }
     const row = { logits: LOGITS, position: TOKENS.length, banned, ...(allowed ? { allowed } : {}) }
     const perStep = isAdjusted({ ...row, sample }) ? MAX_SEQUENCES : MAX_ROWS
-    const histories = Array.from({ length: perStep }, () => ({
-      tokens: TOKENS,
-      numPrompt: NUM_PROMPT,
-      isRunning: true,
-    }))
+    const histories = Array.from({ length: perStep }, () => ({ tokens: TOKENS, numPrompt: NUM_PROMPT }))
     const rowsFrom = (first: number) =>
-      histories.map((history, i) => ({ ...row, history, params: { ...sample, seed: first + i } }))
+      histories.map((history, register) => {
+        const params = { ...sample, seed: first + register }
+        return { ...row, history, keep: { register, stopIds: [] }, params }
+      })
     const drawn = (await bench.run(rowsFrom(0))).map(({ token }) => token!)
     while (drawn.length < 4000) {
       drawn.push(...(await bench.again(rowsFrom(drawn.length))).map(({ token }) => token!))
     }
-    for (const history of histories) history.isRunning = false
 
     const reference = { ...row, tokens: TOKENS, numPrompt: NUM_PROMPT }
     const exact = keptTokens({ ...reference, params: sample })

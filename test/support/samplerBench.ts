@@ -121,7 +121,9 @@ export class SamplerBench {
         topLogprobs: top,
         ...want.sample,
         position: want.position,
-        adjustment: isAdjusted(want) ? tables.addAdjustment(adjustmentOf(want, this.sampler.counts)) : null,
+        adjustment: isAdjusted(want)
+          ? tables.addAdjustment(adjustmentOf(want, keep?.register, this.sampler.counts))
+          : null,
         ...(keep ? { keep } : {}),
       })
     })
