@@ -12,6 +12,7 @@
 import { invariant, LorikeetError } from '../errors.ts'
 import type { LogitsRecord, LogitsRow, Runner, StepResult } from './batch.ts'
 import { checkRequest, MAX_TOP_LOGPROBS } from './checkRequest.ts'
+import { EchoTimer } from './echoTimer.ts'
 import { EngineClosedError, EngineUnavailableError, StepFailedError } from './errors.ts'
 import type { Generation, GenerationEngine, GenerationRequest } from './generation.ts'
 import { LiveGeneration, type LiveGenerationPort } from './liveGeneration.ts'
@@ -72,6 +73,7 @@ export class Engine implements GenerationEngine {
   /** Every request that has not ended. */
   readonly #live = new Map<Sequence, LiveGeneration>()
   readonly #pace: Pace
+  readonly #echoes: EchoTimer
   /** Submitted steps whose results are not settled, the oldest first. */
   readonly #flights: Flight[] = []
   /** The loop while it runs, and whether something came that its last look at the work may have missed. */
@@ -81,8 +83,6 @@ export class Engine implements GenerationEngine {
   #interrupt: (() => void) | null = null
   /** Times the loop was started. */
   #numRuns = 0
-  #isListening = false
-  #listening: Promise<void> = Promise.resolve()
   #failure: LorikeetError | null = null
   #closed = false
   #numSteps = 0
@@ -104,7 +104,15 @@ export class Engine implements GenerationEngine {
       vocabSize: runner.limits.vocabSize,
       maxTopLogprobs: MAX_TOP_LOGPROBS,
     }
-    this.#listen()
+    this.#echoes = new EchoTimer(
+      {
+        echo: () => runner.echo(),
+        now: () => this.#port.now(),
+        idlePeriod: () => (this.#loop === null && this.state === 'ready' ? this.#numRuns : null),
+      },
+      this.#pace,
+    )
+    this.#echoes.listen()
   }
 
   get state(): EngineStats['state'] {
@@ -150,7 +158,7 @@ export class Engine implements GenerationEngine {
   /** Refuses new requests, waits for the steps in flight, then ends every request with EngineClosedError. Idempotent. */
   async close(): Promise<void> {
     this.#closed = true
-    await Promise.all([this.#loop, this.#listening])
+    await Promise.all([this.#loop, this.#echoes.done])
     this.#endAll(new EngineClosedError())
   }
 
@@ -285,35 +293,9 @@ export class Engine implements GenerationEngine {
     if (this.state !== 'ready') await Promise.allSettled(this.#flights.splice(0).map(({ result }) => result))
     if (this.#failure) this.#endAll(this.#failure)
     this.#loop = null
-    this.#listen()
-  }
-
-  /** While there is nothing to run, asks the device how long an answer takes. */
-  #listen(): void {
-    if (this.#pace.isAdaptive && !this.#isListening) this.#listening = this.#timeEchoes()
-  }
-
-  async #timeEchoes(): Promise<void> {
-    this.#isListening = true
-    const times: number[] = []
-    try {
-      while (times.length < NUM_ECHOES && this.#loop === null && this.state === 'ready') {
-        const run = this.#numRuns
-        const askedAt = this.#port.now()
-        await this.#runner.echo()
-        if (run === this.#numRuns) times.push(this.#port.now() - askedAt)
-      }
-    } catch {
-      // A device that fails says so at the next step.
-    } finally {
-      this.#isListening = false
-    }
-    if (times.length > 0) this.#pace.echoed(times)
+    this.#echoes.listen()
   }
 }
-
-/** Echoes that are timed, of which the shortest counts. */
-const NUM_ECHOES = 3
 
 /** Hands a span's records to its generation, up to the one that ends it, if one does. */
 function takeAll(

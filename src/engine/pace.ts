@@ -6,6 +6,7 @@
  * step follows from it: a result comes one step after the one before, or one step and a readback after its submission if
  * the device had nothing to do by then; the shorter of the two is the step.
  */
+import { invariant } from '../errors.ts'
 import { MAX_IN_FLIGHT } from './batch.ts'
 
 /** Before anything is known: one step is prepared while another runs. */
@@ -21,6 +22,8 @@ export class Pace {
 
   /** `fixed`: this many steps, whatever the times. */
   constructor(fixed: number | null = null) {
+    const isPossible = fixed === null || (Number.isInteger(fixed) && fixed >= 1 && fixed <= MAX_IN_FLIGHT)
+    invariant(isPossible, `${fixed} steps cannot be in flight`)
     this.#fixed = fixed
   }
 

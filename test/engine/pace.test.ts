@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { MAX_IN_FLIGHT } from '../../src/engine/batch.ts'
 import { Pace } from '../../src/engine/pace.ts'
+import { InvariantError } from '../../src/errors.ts'
 import { Random } from '../support/random.ts'
 
 /** A device that runs one step after the other and an engine that submits one more whenever the pace allows. */
@@ -84,5 +85,6 @@ describe('the pace', () => {
     pace.echoed([100])
     expect(new Set(run(pace, 100, () => 1).depths)).toEqual(new Set([3]))
     expect(pace.isAdaptive).toBe(false)
+    for (const impossible of [0, 9, 1.5]) expect(() => new Pace(impossible)).toThrow(InvariantError)
   })
 })
