@@ -4,11 +4,16 @@ import { describeProblem } from './problem.ts'
 import { createProgram } from './program.ts'
 import { serve, type Terminal } from './serve.ts'
 
+const { serve: listen } = await ('Deno' in globalThis
+  ? import('../hosts/deno/serve.ts')
+  : import('../hosts/node/serve.ts'))
+
 const terminal: Terminal = {
   env: process.env,
   stdout: process.stdout,
   stderr: process.stderr,
   pageFolders: [new URL('./demo/', import.meta.url), new URL('../../dist/demo/', import.meta.url)],
+  listen,
   onStop(listener) {
     process.on('SIGINT', listener)
     process.on('SIGTERM', listener)

@@ -28,6 +28,7 @@ export interface ServeFlags {
   readonly maxCpuLoras?: number
   readonly maxLoraRank?: number
   readonly batchInvariant?: boolean
+  readonly webgpu?: 'dawn' | 'builtin'
   /** False: each step waits for the result of the one before. */
   readonly runAhead?: boolean
   readonly trace?: string
@@ -125,6 +126,11 @@ export function createProgram(actions: Actions): Command {
     )
     .addOption(
       option('--batch-invariant', 'the same bits for a request in any batch, also on GPUs with several subgroup sizes'),
+    )
+    .addOption(
+      option('--webgpu <which>', 'in Deno: the WebGPU of the package "webgpu" (first choice), or the one built in')
+        .env('LORIKEET_WEBGPU')
+        .choices(['dawn', 'builtin']),
     )
     .addOption(option('--host <address>', 'address to listen on').env('LORIKEET_HOST').default('127.0.0.1'))
     .addOption(option('--port <port>', 'port to listen on').env('LORIKEET_PORT').argParser(readPort).default(8000))

@@ -4,7 +4,7 @@ import type { LoraDirectoryWish } from '../adapters.ts'
 import type { LogSink } from '../api/service.ts'
 import { LorikeetError } from '../errors.ts'
 import { readAssets } from '../hosts/node/assets.ts'
-import { serve as listen, type RunningServer } from '../hosts/node/serve.ts'
+import type { RunningServer, Serve } from '../hosts/server.ts'
 import { Lorikeet } from '../lorikeet.ts'
 import { VERSION } from '../version.ts'
 import { createLog } from './log.ts'
@@ -21,6 +21,8 @@ export interface Terminal {
   readonly stderr: NodeJS.WriteStream
   /** Where the page's files may lie: beside the bundle, or in dist/ of a checkout. */
   readonly pageFolders: readonly URL[]
+  /** Binds to a port as this host does. */
+  readonly listen: Serve
   /** Resolves when the process is asked to stop; again for every time it is asked. */
   onStop(listener: () => void): void
 }
@@ -74,7 +76,7 @@ async function run(flags: ServeFlags, terminal: Terminal, log: LogSink, trace: T
   let server: RunningServer
   try {
     const assets = await firstAssets(terminal.pageFolders)
-    server = await listen((request) => bird.fetch(request), { host: flags.host, port: flags.port, assets })
+    server = await terminal.listen((request) => bird.fetch(request), { host: flags.host, port: flags.port, assets })
     terminal.stdout.write(await welcome(flags, terminal, apiKeys, bird, server, assets !== null))
   } catch (error) {
     await bird.close()
@@ -121,7 +123,7 @@ async function open(
         ? {}
         : { loraDirectory: loraDirectory(flags.loraDir, flags.loraRefreshInterval) }),
       ...(changes && { runtimeLora: changes }),
-      gpu: { batchInvariant: flags.batchInvariant ?? false },
+      gpu: { batchInvariant: flags.batchInvariant ?? false, ...(flags.webgpu && { webgpu: flags.webgpu }) },
       servedModelNames: flags.servedModelName ?? [],
       ...given('maxHostLoras', flags.maxCpuLoras),
       ...given('loraHostMemory', flags.loraHostMemory),
@@ -187,10 +189,10 @@ async function welcome(
   server: RunningServer,
   hasPage: boolean,
 ): Promise<string> {
-  const { can } = bird.runtime.gpu
+  const { can, implementation } = bird.runtime.gpu
   return welcomeText({
     version: VERSION,
-    device: can.adapter,
+    device: `${can.adapter} through ${implementation}`,
     isSoftware: can.software,
     modelName: bird.modelNames[0],
     modelRoot: isStandIn(flags, terminal) ? 'a tiny stand-in with random weights' : modelOf(flags, terminal),

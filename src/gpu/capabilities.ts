@@ -20,6 +20,8 @@ export interface Capabilities {
 
 /** Capabilities that can be switched off: to test what other browsers lack, or to work round a driver. */
 export interface DeviceWish {
+  /** Which WebGPU to use where a host has two, as Deno may: Dawn (npm package `webgpu`) or the host's own. Default: Dawn first. */
+  readonly webgpu?: 'dawn' | 'builtin'
   /** false: behave as on naga (Deno's own WebGPU, Firefox), which has no subgroups. */
   readonly subgroups?: boolean
   /**

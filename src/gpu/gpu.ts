@@ -56,6 +56,11 @@ export class Gpu {
     return new Gpu(host, adapter, device, wish.faults ?? null)
   }
 
+  /** Whose WebGPU this is: Dawn, wgpu, the browser's. */
+  get implementation(): string {
+    return this.#host.implementation
+  }
+
   /** Set once the device is gone; every wait on it has been rejected by then. */
   get lost(): GpuLostError | null {
     return this.#lost

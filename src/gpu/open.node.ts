@@ -1,65 +1,14 @@
-/**
- * WebGPU in Node: Google's Dawn through the optional npm package `webgpu`.
- *
- * Lifetime: the object that `create()` returns must stay referenced while any GPU object lives, or the process dies
- * ("futex facility…", segmentation fault; dawn-gpu/node-webgpu#18, seen with 0.6.2 on 2026-11-22). A host therefore
- * keeps it, and hosts are kept in a module-level set until released.
- */
+/** WebGPU in Node: Dawn, there is no other. */
 import type { DeviceWish } from './capabilities.ts'
 import { NoGpuError } from './errors.ts'
 import { Gpu } from './gpu.ts'
-import type { GpuHost } from './host.ts'
-
-interface DawnModule {
-  create(options: string[]): GPU
-  globals: Record<string, unknown>
-}
-
-const alive = new Set<unknown>()
-
-class NodeHost implements GpuHost {
-  readonly name = 'node'
-  readonly #dawn: GPU
-
-  constructor(dawn: GPU) {
-    this.#dawn = dawn
-    alive.add(dawn)
-  }
-
-  async requestAdapter(_wish: DeviceWish): Promise<GPUAdapter> {
-    const adapter = await this.#dawn.requestAdapter({ powerPreference: 'high-performance' })
-    if (adapter) return adapter
-    this.release()
-    throw new NoGpuError(
-      'No WebGPU device was found. Install a Vulkan driver (on Debian or Ubuntu: sudo apt-get install mesa-vulkan-drivers, version 23.1 or newer), or run npm run setup in a checkout.',
-    )
-  }
-
-  release(): void {
-    alive.delete(this.#dawn)
-  }
-}
+import { DawnHost } from './open.dawn.ts'
 
 /**
  * Opens the GPU of a Node process. `switches` are Dawn's own, such as `backend=null`, which computes nothing.
  * @throws NoGpuError when the `webgpu` package is missing or finds no device.
  */
 export async function openGpu(wish: DeviceWish = {}, switches: readonly string[] = []): Promise<Gpu> {
-  const dawn = await importDawn()
-  // GPUBufferUsage, GPUMapMode and their like: plain constants a browser has as globals.
-  for (const [name, value] of Object.entries(dawn.globals)) {
-    if (!(name in globalThis)) Object.defineProperty(globalThis, name, { value, configurable: true, writable: true })
-  }
-  return Gpu.open(new NodeHost(dawn.create([...switches])), wish)
-}
-
-async function importDawn(): Promise<DawnModule> {
-  try {
-    return (await import('webgpu')) as unknown as DawnModule
-  } catch (cause) {
-    throw new NoGpuError(
-      'The package "webgpu" (Dawn for Node) is not installed. Install it beside lorikeet: npm install webgpu@0.6.2',
-      { cause },
-    )
-  }
+  if (wish.webgpu === 'builtin') throw new NoGpuError('Node has no WebGPU of its own: leave "builtin" to Deno.')
+  return Gpu.open(await DawnHost.load('node', switches), wish)
 }

@@ -14,6 +14,14 @@ const COMMON = new Set(['src/errors.ts', 'src/version.ts'])
 
 /** Files that know which host they run on. */
 const HOST_FILES = /^src\/(hosts\/|cli\/|gpu\/open[.\w]*\.ts$)/
+/** Files of one host, and of which hosts they may use files: Deno has Node's modules, and both have Dawn. */
+const HOSTS: readonly { readonly files: RegExp; readonly name: string; readonly uses: readonly string[] }[] = [
+  { files: /^src\/(hosts\/node\/|gpu\/open\.(node|dawn)\.ts$)/, name: 'node', uses: ['node'] },
+  { files: /^src\/(hosts\/deno\/|gpu\/open\.deno\.ts$)/, name: 'deno', uses: ['deno', 'node'] },
+  { files: /^src\/(hosts\/browser\/|gpu\/open\.browser\.ts$)/, name: 'browser', uses: ['browser'] },
+]
+/** Who tells hosts apart: they load what they find themselves on. */
+const CHOOSES_HOST = /^src\/(hosts\/current\.ts$|cli\/)/
 /** Files that tests run without a GPU. */
 const NEEDS_NO_GPU = /^src\/(engine\/scheduler[.\w]*\.ts$|api\/)/
 const IS_GPU = /^(src\/gpu\/|shaders\/)/
@@ -47,8 +55,14 @@ function importBreach(
   if (target.startsWith('shaders/')) return SHADER_FOLDERS.has(from) ? null : `${path} imports a shader: ${target}`
   if (!byPath.has(target)) return `${path} imports ${target}, which is no file of src`
   const to = folderOf(target)
+  const wrongHost = hostOf(target) && !CHOOSES_HOST.test(path) && !hostOf(path)?.uses.includes(hostOf(target)!.name)
+  if (wrongHost) return `${path} imports ${target}, which is there on ${hostOf(target)!.name} alone`
   const allowed = COMMON.has(target) || (mayImport(from, to) && !COMMON.has(path))
   return allowed ? null : `${path} imports ${target}: ${from} may not import ${to}`
+}
+
+function hostOf(path: string): (typeof HOSTS)[number] | undefined {
+  return HOSTS.find(({ files }) => files.test(path))
 }
 
 function mayImport(from: string, to: string): boolean {
@@ -59,7 +73,9 @@ function mayImport(from: string, to: string): boolean {
 
 function packageBreach(path: string, target: string, packages: readonly string[]): string | null {
   if (/^(node|deno|bun):/.test(target))
-    return HOST_FILES.test(path) ? null : `${path} imports ${target}: it must run on every host`
+    return HOST_FILES.test(path) && hostOf(path)?.name !== 'browser'
+      ? null
+      : `${path} imports ${target}: it must run where those are not`
   if (target === 'webgpu' && !/^src\/gpu\/open/.test(path)) return `${path} imports webgpu: only src/gpu/open* may`
   const known = packages.some((name) => target === name || target.startsWith(`${name}/`))
   return known ? null : `${path} imports ${target}, which package.json does not list`

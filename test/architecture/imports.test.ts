@@ -22,7 +22,8 @@ describe('the import rules', () => {
       'src/model/c.ts': `export * from '../weights/d.ts'`,
       'src/weights/d.ts': `const lazy = () => import('../gpu/a.ts')`,
       'src/cli/main.ts': `import 'node:fs'\nimport { B } from '../index.ts'\nprocess.exit()`,
-      'src/index.ts': `export { B } from './model/b.ts'\nconst host = () => import('./hosts/node/host.ts')`,
+      'src/index.ts': `export { B } from './model/b.ts'\nimport './hosts/current.ts'`,
+      'src/hosts/current.ts': `const host = () => import('./node/host.ts')`,
       'src/lorikeet.ts': `import './text/t.ts'`,
       'src/text/t.ts': '',
       'src/hosts/node/host.ts': `import '../../lorikeet.ts'`,
@@ -112,7 +113,26 @@ describe('the import rules', () => {
 
   it('refuse modules of one host', () => {
     expect(breachesOf({ 'src/weights/a.ts': `import 'node:fs'`, 'src/hosts/node/b.ts': `import 'node:fs'` })).toEqual([
-      'src/weights/a.ts imports node:fs: it must run on every host',
+      'src/weights/a.ts imports node:fs: it must run where those are not',
+    ])
+    expect(
+      breachesOf({ 'src/hosts/browser/a.ts': `import 'node:fs'`, 'src/hosts/deno/b.ts': `import 'node:fs'` }),
+    ).toEqual(['src/hosts/browser/a.ts imports node:fs: it must run where those are not'])
+  })
+
+  it('keep hosts apart, except that Deno has the modules of Node', () => {
+    const files = {
+      'src/hosts/node/n.ts': '',
+      'src/hosts/browser/b.ts': `import '../node/n.ts'`,
+      'src/hosts/deno/d.ts': `import '../node/n.ts'\nimport '../../gpu/open.dawn.ts'`,
+      'src/gpu/open.dawn.ts': '',
+      'src/hosts/host.ts': `import './deno/d.ts'`,
+      'src/hosts/current.ts': `import './deno/d.ts'`,
+      'src/cli/main.ts': `import '../hosts/deno/d.ts'`,
+    }
+    expect(breachesOf(files)).toEqual([
+      'src/hosts/browser/b.ts imports src/hosts/node/n.ts, which is there on node alone',
+      'src/hosts/host.ts imports src/hosts/deno/d.ts, which is there on deno alone',
     ])
   })
 

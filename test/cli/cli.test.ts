@@ -11,7 +11,7 @@ import { runtimeLora } from '../../src/cli/runtimeLora.ts'
 import { readBytes } from '../../src/cli/values.ts'
 import { curlLine, type Welcome, welcomeText } from '../../src/cli/welcome.ts'
 import { InvariantError } from '../../src/errors.ts'
-import { ListenError } from '../../src/hosts/node/serve.ts'
+import { ListenError } from '../../src/hosts/server.ts'
 
 /** The flags that reach `serve`. */
 async function flagsOf(...args: string[]): Promise<ServeFlags> {
@@ -281,10 +281,9 @@ describe('the welcome', () => {
 
 describe('problems', () => {
   it('are a line, without a stack', () => {
-    expect(describeProblem(new ListenError('Cannot listen.'), false)).toBe('lorikeet: Cannot listen.')
-    expect(describeProblem(new ListenError('Cannot listen.'), true)).toMatch(
-      /^lorikeet: Cannot listen\.\n\n.*cli\.test\.ts/s,
-    )
+    const cannotListen = new ListenError('::1', 80, new Error('no.'))
+    expect(describeProblem(cannotListen, false)).toBe('lorikeet: Cannot listen on ::1:80: no.')
+    expect(describeProblem(cannotListen, true)).toMatch(/^lorikeet: Cannot listen on ::1:80: no\.\n\n.*cli\.test\.ts/s)
   })
 
   it('of our own making tell how to see more', () => {

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { ServeFlags } from '../../src/cli/program.ts'
 import { NoLoraDirectoryError, NoModelError, serve, type Terminal } from '../../src/cli/serve.ts'
 import { TraceFileError } from '../../src/cli/traceFile.ts'
+import { serve as listen } from '../../src/hosts/node/serve.ts'
 import { reference } from '../fixtures.ts'
 
 const SIZES = { kvCacheMemory: 2 ** 21, loraMemory: 2 ** 22, maxNumBatchedTokens: 64 }
@@ -35,6 +36,7 @@ function fakeTerminal(env: Record<string, string> = {}) {
     stdout: stream('out'),
     stderr: stream('err'),
     pageFolders: [],
+    listen,
     onStop(listener) {
       stop = listener
     },

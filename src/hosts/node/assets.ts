@@ -4,9 +4,7 @@
  */
 import { readdir, readFile } from 'node:fs/promises'
 import { extname, join, relative, sep } from 'node:path'
-
-/** Answers GET and HEAD for a path that is an asset, null for any other. */
-export type Assets = (request: Request) => Response | null
+import type { Assets } from '../server.ts'
 
 const TYPES: Readonly<Record<string, string>> = {
   '.html': 'text/html; charset=utf-8',
@@ -29,7 +27,7 @@ const SECURITY_HEADERS = {
   'referrer-policy': 'no-referrer',
 }
 
-/** The files below `directory`, `index.html` also as `/`; null if there is no such directory. */
+/** Answers GET and HEAD for the files below `directory`, `index.html` also as `/`; null if there is no such directory. */
 export async function readAssets(directory: string): Promise<Assets | null> {
   const entries = await readdir(directory, { recursive: true, withFileTypes: true }).catch(() => null)
   if (entries === null) return null

@@ -7,7 +7,8 @@ import { join } from 'node:path'
 import OpenAI from 'openai'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { readAssets } from '../../../src/hosts/node/assets.ts'
-import { ListenError, type RunningServer, serve } from '../../../src/hosts/node/serve.ts'
+import { serve } from '../../../src/hosts/node/serve.ts'
+import { ListenError, type RunningServer } from '../../../src/hosts/server.ts'
 import { type FakeHouse, fakeHouse } from '../../api/support/fakeService.ts'
 
 const messages = [{ role: 'user' as const, content: 'Hello' }]
