@@ -1,4 +1,7 @@
-/** The library build: three entries that share chunks, shaders inlined as text, packages left to the installer. */
+/**
+ * The library for Node and Deno: entries that share chunks, shaders inlined as text, packages left to the installer.
+ * build/browser.config.ts is the browser's.
+ */
 import { builtinModules } from 'node:module'
 import { defineConfig } from 'vite'
 import { cliShebang } from './build/cliShebang.ts'
@@ -22,7 +25,12 @@ export default defineConfig({
     minify: false,
     sourcemap: true,
     lib: {
-      entry: { index: 'src/index.ts', node: 'src/hosts/node/index.ts', cli: 'src/cli/main.ts' },
+      entry: {
+        index: 'src/index.ts',
+        node: 'src/hosts/node/index.ts',
+        deno: 'src/hosts/deno/index.ts',
+        cli: 'src/cli/main.ts',
+      },
       formats: ['es'],
     },
     rolldownOptions: {

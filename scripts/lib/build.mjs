@@ -8,6 +8,7 @@ import { DIST, inProject, NODE_MODULES, ROOT } from './project.mjs'
 import { SetupError, say, secondsSince } from './report.mjs'
 
 const BUILD_LIMIT_MS = 5 * 60_000
+const BROWSER_CONFIG = 'build/browser.config.ts'
 const DEMO_CONFIG = 'demo/vite.config.ts'
 /** All that the bundles are made of. */
 const INPUTS = ['src', 'shaders', 'demo', 'build', 'vite.config.ts', 'package-lock.json']
@@ -54,6 +55,7 @@ async function build() {
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === now) return
   const started = performance.now()
   await vite([])
+  await vite(['--config', BROWSER_CONFIG])
   if (existsSync(inProject(DEMO_CONFIG))) await vite(['--config', DEMO_CONFIG])
   writeFileSync(stamp, now)
   say(`built in ${secondsSince(started)}`)
