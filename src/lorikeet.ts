@@ -7,8 +7,11 @@ import { chatPieces } from './api/chatPieces.ts'
 import { createHandler, type HandlerOptions } from './api/handler.ts'
 import type { LogSink, Service } from './api/service.ts'
 import type { EngineOptions } from './engine/engine.ts'
+import { EngineMeter } from './engine/meter.ts'
+import { observedBy } from './engine/observer.ts'
 import { Runtime } from './engine/runtime.ts'
 import type { EngineSizes } from './engine/sizes.ts'
+import { telemetryOf } from './engine/telemetry.ts'
 import type { DeviceWish } from './gpu/capabilities.ts'
 import { Gpu } from './gpu/gpu.ts'
 import { currentHost } from './hosts/current.ts'
@@ -131,7 +134,13 @@ export class Lorikeet {
     const modelNames = namesOf(folder, options.servedModelNames ?? [])
     let runtime: Runtime | null = null
     try {
-      runtime = await Runtime.open(gpu, folder, { ...options, reservedNames: modelNames })
+      const { observer, now } = options.engine ?? {}
+      const meter = new EngineMeter(now)
+      runtime = await Runtime.open(gpu, folder, {
+        ...options,
+        engine: { ...options.engine, observer: observer ? observedBy(meter, observer) : meter },
+        reservedNames: modelNames,
+      })
       const generation = await readJsonIfPresent(folder, 'generation_config.json')
       const text = await readText({
         readJson: (path) => readJsonIfPresent(folder, path, { maxBytes: MAX_TEXT_BYTES }),
@@ -156,6 +165,7 @@ export class Lorikeet {
         defaults: readGenerationDefaults(generation, runtime.config),
         adapters: registry,
         control: options.runtimeLora ? adapters.control(options.runtimeLora) : null,
+        telemetry: telemetryOf(runtime, meter),
         version: VERSION,
         log,
         randomSeed: () => crypto.getRandomValues(new Uint32Array(1))[0]!,

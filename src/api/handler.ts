@@ -5,6 +5,7 @@
  */
 import type { Context } from 'hono'
 import { cors } from 'hono/cors'
+import { routePath } from 'hono/route'
 import { Hono } from 'hono/tiny'
 import { acceptsKey } from './apiKeys.ts'
 import { MAX_BODY_BYTES, readJsonObject } from './body.ts'
@@ -22,8 +23,12 @@ import {
 } from './errors.ts'
 import type { Exchange } from './exchange.ts'
 import { adapterStatuses, checkAdapter, checkSchema } from './loraAdapters.ts'
+import { metadataJson } from './metadata.ts'
+import { metricsText } from './metrics.ts'
+import { METRICS_CONTENT_TYPE } from './metricsText.ts'
 import { modelCard, modelCards } from './models.ts'
 import { assertTrustedOrigin } from './origins.ts'
+import { ResponseCounts } from './responseCounts.ts'
 import {
   loadAsSglang,
   loadAsVllm,
@@ -36,6 +41,7 @@ import {
 } from './runtimeLora.ts'
 import type { Service } from './service.ts'
 import { eventStream } from './sse.ts'
+import { statsJson } from './stats.ts'
 import { detokenize, detokenizeSchema, tokenize, tokenizeSchema } from './tokenize.ts'
 import { type ParamsSchema, validate } from './validate.ts'
 
@@ -58,6 +64,7 @@ type Call = Context<Env>
 /** Never rejects: whatever goes wrong is a response with OpenAI's error envelope. */
 export function createHandler(service: Service, options: HandlerOptions = {}): Handler {
   const app = new Hono<Env>()
+  const responses = new ResponseCounts()
   const { apiKeys = [], corsOrigins = [], maxBodyBytes = MAX_BODY_BYTES, strict = false } = options
 
   app.use(async (c, next) => {
@@ -66,6 +73,7 @@ export function createHandler(service: Service, options: HandlerOptions = {}): H
     const startedAt = performance.now()
     await next()
     c.header('x-request-id', c.get('requestId'))
+    responses.add(routePath(c, -1), c.res.status)
     const ms = Math.round(performance.now() - startedAt)
     service.log('debug', `${c.req.method} ${c.req.path} ${c.res.status}`, { requestId: c.get('requestId'), ms })
   })
@@ -163,6 +171,11 @@ export function createHandler(service: Service, options: HandlerOptions = {}): H
     assertReady()
     return c.json({ object: 'health.response', message: 'Service is ready.' })
   })
+  get('/v1/metadata', (c) => c.json(metadataJson(service)))
+  for (const path of ['/metrics', '/v1/metrics']) {
+    get(path, (c) => c.body(metricsText(service, responses), 200, { 'content-type': METRICS_CONTENT_TYPE }))
+  }
+  get('/v1/stats', (c) => c.json(statsJson(service, c.req.query('since'))))
   get('/version', (c) => c.json({ version: service.version }))
 
   const refuse = (error: unknown, c: Call): Response => {

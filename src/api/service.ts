@@ -3,6 +3,7 @@
  * chat template, defaults and adapters. `Lorikeet.open` fills it with the real things, tests with scripted ones.
  */
 import type { AdapterLease, GenerationEngine } from '../engine/generation.ts'
+import type { Telemetry } from '../engine/telemetry.ts'
 import type { AcceptableRefusal } from '../lora/errors.ts'
 import type { AdapterStatus, Leaving } from '../lora/registry.ts'
 import type { AdapterReport } from '../lora/report.ts'
@@ -25,6 +26,7 @@ export interface Service {
   readonly adapters: AdapterDirectory
   /** How requests change the adapters; null where they may not. */
   readonly control: AdapterControl | null
+  readonly telemetry: Telemetry
   /** Of lorikeet. */
   readonly version: string
   readonly log: LogSink

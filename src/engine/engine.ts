@@ -19,7 +19,7 @@ import { LiveGeneration, type LiveGenerationPort } from './liveGeneration.ts'
 import { nextTask } from './nextTask.ts'
 import type { EngineObserver, StepTimes, StepTrace } from './observer.ts'
 import { Pace } from './pace.ts'
-import type { Plan } from './plan.ts'
+import { type Plan, rowsByAdapter } from './plan.ts'
 import { Scheduler, type SchedulerOptions } from './scheduler.ts'
 import { type Finish, Sequence } from './sequence.ts'
 
@@ -43,6 +43,10 @@ export interface EngineStats {
   readonly waiting: number
   /** Share of the KV blocks in use, 0..1. */
   readonly kvCacheUsage: number
+  /** KV blocks that are owned, all there are, and tokens in one. */
+  readonly usedBlocks: number
+  readonly numBlocks: number
+  readonly blockSize: number
   /** Since the start: steps, token rows computed, preemptions. */
   readonly steps: number
   readonly rows: number
@@ -138,11 +142,15 @@ export class Engine implements GenerationEngine {
   }
 
   stats(): EngineStats {
+    const { blocks } = this.#scheduler
     return {
       state: this.state,
       running: this.#scheduler.numRunning,
       waiting: this.#scheduler.numWaiting,
-      kvCacheUsage: this.#scheduler.blocks.usage,
+      kvCacheUsage: blocks.usage,
+      usedBlocks: blocks.numBlocks - blocks.numFree,
+      numBlocks: blocks.numBlocks,
+      blockSize: blocks.blockSize,
       steps: this.#numSteps,
       rows: this.#numRows,
       preemptions: this.#scheduler.numPreemptions,
@@ -153,6 +161,16 @@ export class Engine implements GenerationEngine {
       stepMs: this.#pace.stepMs,
       readbackMs: this.#pace.readbackMs,
     }
+  }
+
+  /** Names of the adapters that running requests have, and those that waiting ones do. */
+  adaptersAtWork(): { readonly running: readonly string[]; readonly waiting: readonly string[] } {
+    const running = new Set<string>()
+    const waiting = new Set<string>()
+    for (const { request, isRunning } of this.#live.keys()) {
+      if (request.adapter) (isRunning ? running : waiting).add(request.adapter.name)
+    }
+    return { running: [...running], waiting: [...waiting] }
   }
 
   /** Refuses new requests, waits for the steps in flight, then ends every request with EngineClosedError. Idempotent. */
@@ -251,6 +269,7 @@ export class Engine implements GenerationEngine {
       numSpans: plan.sequences.length,
       numLogitsRows: plan.numLogitsRows,
       numSegments: slots.size,
+      rows: rowsByAdapter(plan),
       numRunning: this.#scheduler.numRunning,
       numWaiting: this.#scheduler.numWaiting,
       numInFlight: this.#flights.length,

@@ -19,12 +19,8 @@ export class LiveGeneration implements Generation {
   readonly sequence: Sequence
   readonly #port: LiveGenerationPort
   readonly #events: EventQueue<GenerationEvent>
-  readonly #queuedAt: number
-  #admittedAt: number | null = null
-  #firstTokenAt: number | null = null
-  #lastTokenAt: number | null = null
-  #finishedAt: number | null = null
-  #outcome: RequestTrace['outcome'] = null
+  /** What observers see of it, kept up to date. */
+  readonly #trace: { -readonly [Field in keyof RequestTrace]: RequestTrace[Field] }
   /** Of the token that ended it. */
   #stopLogprobs: TokenLogprobs | null = null
   #exit: Finish | LorikeetError | null = null
@@ -35,13 +31,26 @@ export class LiveGeneration implements Generation {
   constructor(sequence: Sequence, port: LiveGenerationPort) {
     this.sequence = sequence
     this.#port = port
-    this.#queuedAt = port.now()
+    const { request, numPrompt } = sequence
+    this.#trace = {
+      id: request.id,
+      adapter: request.adapter?.name ?? null,
+      numPromptTokens: numPrompt,
+      numCachedTokens: 0,
+      numGeneratedTokens: 0,
+      queuedAt: port.now(),
+      admittedAt: null,
+      firstTokenAt: null,
+      lastTokenAt: null,
+      finishedAt: null,
+      outcome: null,
+    }
     this.#events = new EventQueue(this.#abort)
-    const { signal } = sequence.request
+    const { signal } = request
     if (signal?.aborted) this.#exit = ABORTED
     signal?.addEventListener('abort', this.#abort)
     if (sequence.scoresPrompt && sequence.hasPromptScores) this.#pushPromptScores()
-    port.observer.queued?.(this.trace)
+    port.observer.queued?.(this.#trace)
   }
 
   /** How it must leave between two steps, or null if it stays. From then on no token reaches the reader. */
@@ -54,30 +63,13 @@ export class LiveGeneration implements Generation {
     return this.sequence.numCached ?? 0
   }
 
-  get trace(): RequestTrace {
-    const { request, numPrompt, numGenerated } = this.sequence
-    return {
-      id: request.id,
-      adapter: request.adapter?.name ?? null,
-      numPromptTokens: numPrompt,
-      numCachedTokens: this.cachedTokens,
-      numGeneratedTokens: numGenerated,
-      queuedAt: this.#queuedAt,
-      admittedAt: this.#admittedAt,
-      firstTokenAt: this.#firstTokenAt,
-      lastTokenAt: this.#lastTokenAt,
-      finishedAt: this.#finishedAt,
-      outcome: this.#outcome,
-    }
-  }
-
   abort(): void {
     this.leave(ABORTED)
   }
 
   /** Asks the engine to end it so at its next turn; the first wish counts. */
   leave(exit: Finish | LorikeetError): void {
-    if (this.#exit !== null || this.#outcome !== null) return
+    if (this.#exit !== null || this.#trace.outcome !== null) return
     this.#exit = exit
     this.#port.wake()
   }
@@ -102,9 +94,10 @@ export class LiveGeneration implements Generation {
 
   /** A step with a span of it has been planned. */
   run(): void {
-    if (this.#admittedAt !== null) return
-    this.#admittedAt = this.#port.now()
-    this.#port.observer.admitted?.(this.trace)
+    if (this.#trace.admittedAt !== null) return
+    this.#trace.admittedAt = this.#port.now()
+    this.#trace.numCachedTokens = this.cachedTokens
+    this.#port.observer.admitted?.(this.#trace)
   }
 
   /** Takes what came of one logits row and says how the generation ends with it, or null if it goes on. */
@@ -129,17 +122,17 @@ export class LiveGeneration implements Generation {
   /** Ends it with a finish event, or by throwing an error to the reader. */
   end(outcome: Finish | LorikeetError): void {
     this.sequence.request.signal?.removeEventListener('abort', this.#abort)
-    this.#finishedAt = this.#port.now()
+    this.#trace.finishedAt = this.#port.now()
     if (outcome instanceof Error) {
-      this.#outcome = 'error'
+      this.#trace.outcome = 'error'
       this.#events.end(outcome)
     } else {
-      this.#outcome = outcome.reason
+      this.#trace.outcome = outcome.reason
       const stopLogprobs = outcome.reason === 'stop' ? this.#stopLogprobs : null
       this.#events.push({ type: 'finish', ...outcome, ...(stopLogprobs && { stopLogprobs }) })
       this.#events.end()
     }
-    this.#port.observer.finished?.(this.trace)
+    this.#port.observer.finished?.(this.#trace)
   }
 
   #pushPromptScores(): void {
@@ -148,11 +141,13 @@ export class LiveGeneration implements Generation {
 
   #pushToken(token: number, logprobs: TokenLogprobs | null): void {
     this.#events.push({ type: 'token', token, logprobs })
+    const trace = this.#trace
     const now = this.#port.now()
-    const sinceLast = this.#lastTokenAt === null ? null : now - this.#lastTokenAt
-    this.#firstTokenAt ??= now
-    this.#lastTokenAt = now
-    this.#port.observer.token?.(this.trace, sinceLast)
+    const sinceLast = trace.lastTokenAt === null ? null : now - trace.lastTokenAt
+    trace.firstTokenAt ??= now
+    trace.lastTokenAt = now
+    trace.numGeneratedTokens = this.sequence.numGenerated
+    this.#port.observer.token?.(trace, sinceLast)
   }
 }
 

@@ -13,7 +13,30 @@ export interface EngineObserver {
   step?(step: StepTrace): void
 }
 
-/** One request so far. */
+/** Tells several observers. */
+export function observedBy(...observers: readonly EngineObserver[]): EngineObserver {
+  const [only] = observers
+  if (only && observers.length === 1) return only
+  return {
+    queued: (request) => {
+      for (const observer of observers) observer.queued?.(request)
+    },
+    admitted: (request) => {
+      for (const observer of observers) observer.admitted?.(request)
+    },
+    token: (request, sinceLastMs) => {
+      for (const observer of observers) observer.token?.(request, sinceLastMs)
+    },
+    finished: (request) => {
+      for (const observer of observers) observer.finished?.(request)
+    },
+    step: (step) => {
+      for (const observer of observers) observer.step?.(step)
+    },
+  }
+}
+
+/** One request so far: one record for its whole life, so that a token costs none. Who looks later finds what was later. */
 export interface RequestTrace {
   readonly id: string
   /** Name of the adapter, or null for the base. */
@@ -52,6 +75,15 @@ export function latenciesOf(request: RequestTrace): Latencies {
   }
 }
 
+/** Rows of a step that belong to requests for one adapter, or (null) for the base. */
+export interface AdapterRows {
+  readonly adapter: string | null
+  /** Of prompts, and of answers that are computed again after a preemption. */
+  readonly prefill: number
+  /** Newest tokens of answers. */
+  readonly decode: number
+}
+
 /** One step. */
 export interface StepTrace {
   /** Counts from 0. */
@@ -61,6 +93,8 @@ export interface StepTrace {
   readonly numLogitsRows: number
   /** Adapters whose rows it computed. */
   readonly numSegments: number
+  /** Whose rows: one entry for each adapter and one for the base, as far as they had any. */
+  readonly rows: readonly AdapterRows[]
   /** Still running and waiting after it. */
   readonly numRunning: number
   readonly numWaiting: number

@@ -1,6 +1,7 @@
 /** One planned step: the batch for the runner and, beside it, whose spans these are. */
 import { invariant } from '../errors.ts'
-import type { Batch, RunnerLimits, Span } from './batch.ts'
+import { type Batch, numRowsOf, type RunnerLimits, type Span } from './batch.ts'
+import type { AdapterRows } from './observer.ts'
 import type { Sequence } from './sequence.ts'
 
 export interface Plan {
@@ -10,6 +11,24 @@ export interface Plan {
   /** Token rows of all spans. */
   readonly numRows: number
   readonly numLogitsRows: number
+}
+
+/** Whose rows a step computes, in the order in which they first appear. */
+export function rowsByAdapter({ batch, sequences }: Plan): readonly AdapterRows[] {
+  const byName = new Map<string | null, { adapter: string | null; prefill: number; decode: number }>()
+  for (const [i, span] of batch.spans.entries()) {
+    const { request, numPrompt } = sequences[i]!
+    const adapter = request.adapter?.name ?? null
+    let rows = byName.get(adapter)
+    if (!rows) {
+      rows = { adapter, prefill: 0, decode: 0 }
+      byName.set(adapter, rows)
+    }
+    const count = numRowsOf(span)
+    if (count === 1 && span.start >= numPrompt) rows.decode++
+    else rows.prefill += count
+  }
+  return [...byName.values()]
 }
 
 /** Fills a step up to the runner's limits. */

@@ -221,6 +221,11 @@ export class AdapterRegistry {
     return this.#holdings.has(digest)
   }
 
+  /** Of capacityBytes, what no adapter has. */
+  get freeBytes(): number {
+    return this.#pool.freeBytes
+  }
+
   /** Adapters on the GPU now. */
   get residentCount(): number {
     return this.#residency.size

@@ -25,6 +25,7 @@ function stepAt(index: number, arrivedAt: number, begin: number, end: number): S
     numSpans: 1,
     numLogitsRows: 1,
     numSegments: 0,
+    rows: [{ adapter: null, prefill: 0, decode: 1 }],
     numRunning: 1,
     numWaiting: 0,
     numInFlight: 0,

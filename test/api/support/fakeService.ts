@@ -9,6 +9,7 @@ import { ChatTemplate } from '../../../src/text/chatTemplate.ts'
 import { Tokenizer } from '../../../src/text/tokenizer.ts'
 import { reference } from '../../fixtures.ts'
 import { FakeEngine } from './fakeEngine.ts'
+import { fakeTelemetry } from './fakeTelemetry.ts'
 
 const folder = (file: string): string => readFileSync(reference(`models/qwen3-tiny/${file}`), 'utf8')
 const tokenizer = Tokenizer.load({
@@ -101,6 +102,7 @@ export function fakeHouse(
       lease,
     },
     control: null,
+    telemetry: fakeTelemetry(engine),
     version: '0.0.0-test',
     log: (level, message, fields = {}) => log.push({ level, message, fields }),
     randomSeed: () => seed++,
