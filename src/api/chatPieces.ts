@@ -1,5 +1,6 @@
 /** The reading end of a streamed chat completion, for callers who want pieces of text and no client library. */
 import { LorikeetError } from '../errors.ts'
+import { eventData } from './eventData.ts'
 
 /** The server refused a request or failed while it answered; the message is the server's. */
 export class ChatError extends LorikeetError {
@@ -29,29 +30,11 @@ export async function* chatPieces(response: Response): AsyncGenerator<string, vo
     const { error } = (await response.json()) as ErrorEnvelope
     throw new ChatError(error?.message ?? `The server answered ${response.status}`, response.status)
   }
-  for await (const data of events(response.body!)) {
+  for await (const data of eventData(response.body!)) {
     if (data === '[DONE]') return
     const { error, choices } = JSON.parse(data) as ChatChunk
     if (error) throw new ChatError(error.message ?? 'The stream failed', 500)
     const piece = choices?.[0]?.delta?.content
     if (piece) yield piece
-  }
-}
-
-/** The data of each server-sent event. */
-async function* events(body: ReadableStream<Uint8Array>): AsyncGenerator<string, void, undefined> {
-  const reader = body.getReader()
-  const decoder = new TextDecoder()
-  let rest = ''
-  try {
-    for (;;) {
-      const { done, value } = await reader.read()
-      if (done) return
-      const lines = (rest + decoder.decode(value, { stream: true })).split('\n')
-      rest = lines.pop()!
-      for (const line of lines) if (line.startsWith('data: ')) yield line.slice('data: '.length)
-    }
-  } finally {
-    await reader.cancel()
   }
 }

@@ -1,0 +1,182 @@
+/** The report of `lorikeet bench` as one HTML file: what was asked, plots over the number of clients, every figure. */
+import { showLengths } from '../load/lengths.ts'
+import { againstBase, type LoadReport, SOFTWARE_WARNING } from '../load/loadReport.ts'
+import type { PointFigures } from '../load/point.ts'
+import type { Summary } from '../load/stats.ts'
+import type { SweepPoint } from '../load/sweep.ts'
+import { htmlFacts, htmlPage, htmlTable } from './page.ts'
+import { type Chart, chartSvg, escapeXml, legend, type Series, showNumber } from './svg.ts'
+
+type Latency = 'ttft' | 'itl' | 'e2e'
+
+const LATENCIES: readonly { readonly key: Latency; readonly title: string; readonly explains: string }[] = [
+  { key: 'ttft', title: 'Time to first token (TTFT)', explains: 'from sending a request to its first token' },
+  { key: 'itl', title: 'Inter-token latency (ITL)', explains: 'from one token to the next' },
+  { key: 'e2e', title: 'End-to-end latency', explains: 'from sending a request to the end of its answer' },
+]
+
+export function loadHtml(report: LoadReport): string {
+  const { workload, device, isSoftware, subject, host, notes } = report
+  const body = [
+    '<h1>lorikeet bench</h1>',
+    `<p class="lead">${escapeXml(report.createdAt)} · <code>${escapeXml(report.command)}</code></p>`,
+    ...(isSoftware ? [`<p class="warn">${SOFTWARE_WARNING}</p>`] : []),
+    `<p>${escapeXml(whatWasAsked(report))}</p>`,
+    ...(notes.length > 0 ? [`<ul>${notes.map((note) => `<li>${escapeXml(note)}</li>`).join('')}</ul>`] : []),
+    '<h2>Throughput</h2>',
+    charts(report, throughputCharts(report)),
+    '<h2>Latency</h2>',
+    '<p class="lead">Solid lines are medians, dashed lines the 99th percentile.</p>',
+    charts(report, latencyCharts(report)),
+    '<h2>All figures</h2>',
+    throughputTable(report),
+    ...LATENCIES.map(({ key, title, explains }) => latencyTable(report, `${title}, ms: ${explains}`, key)),
+    ...errorList(report),
+    '<h2>Where it ran</h2>',
+    htmlFacts({ ...prefixed('', subject), ...(device ? prefixed('device ', device) : {}), ...prefixed('host ', host) }),
+    `<p class="lead">Seed ${workload.seed}. ${HOW}</p>`,
+  ]
+  return htmlPage('lorikeet bench', body.join('\n'))
+}
+
+const HOW =
+  'Each client sends its next request when the last is answered. Rounds go through all points in turn; every point is ' +
+  'warmed up before the first round, and that is in none of the figures. Latencies are over the answered requests of all rounds.'
+
+function whatWasAsked({ workload, points }: LoadReport): string {
+  const { isl, osl, pick, ignoreEos, rounds } = workload
+  const most = Math.max(...points.map(({ models }) => models))
+  return (
+    `Prompts of ${showLengths(isl)} tokens, answers of ${showLengths(osl)}${ignoreEos ? ' (ends of sequence ignored)' : ''}, ` +
+    `${rounds} rounds. ${most > 1 ? `Up to ${most} adapters, picked ${pick}.` : ''}`
+  )
+}
+
+function scenariosOf({ points }: LoadReport): string[] {
+  return [...new Set(points.map(({ scenario }) => scenario))]
+}
+
+function concurrencyOf({ points }: LoadReport): number[] {
+  return [...new Set(points.map(({ concurrency }) => concurrency))].sort((one, other) => one - other)
+}
+
+/** A series for each scenario: `value` of its points, by number of clients. */
+function seriesOf(
+  report: LoadReport,
+  value: (point: SweepPoint) => number | null | undefined,
+  style: { readonly suffix?: string; readonly dashed?: boolean } = {},
+): Series[] {
+  return scenariosOf(report).map((scenario, color) => ({
+    name: scenario + (style.suffix ?? ''),
+    color,
+    dashed: style.dashed ?? false,
+    values: concurrencyOf(report).map((clients) => {
+      const point = report.points.find((one) => one.scenario === scenario && one.concurrency === clients)
+      return (point && value(point)) ?? null
+    }),
+  }))
+}
+
+function throughputCharts(report: LoadReport): Chart[] {
+  const common = { xTitle: 'clients', categories: concurrencyOf(report).map(String) }
+  const ratios = seriesOf(report, (point) => againstBase(report, point))
+  return [
+    {
+      ...common,
+      title: 'Output tokens',
+      yTitle: 'tokens a second, all clients',
+      kind: 'lines',
+      series: seriesOf(report, ({ figures }) => figures.tps?.p50),
+    },
+    {
+      ...common,
+      title: 'Requests',
+      yTitle: 'requests a second, all clients',
+      kind: 'lines',
+      series: seriesOf(report, ({ figures }) => figures.rps?.p50),
+    },
+    {
+      ...common,
+      title: 'Output tokens of one client',
+      yTitle: 'tokens a second, median request',
+      kind: 'lines',
+      series: seriesOf(report, ({ figures }) => figures.userTps?.p50),
+    },
+    {
+      ...common,
+      title: 'Against the base',
+      yTitle: 'tokens a second over those of the base',
+      kind: 'bars',
+      series: ratios.filter(({ values }) => values.some((value) => value !== null)),
+    },
+  ].filter(({ series }) => series.length > 0) as Chart[]
+}
+
+function latencyCharts(report: LoadReport): Chart[] {
+  return LATENCIES.map(({ key, title }) => ({
+    title,
+    xTitle: 'clients',
+    yTitle: 'ms',
+    categories: concurrencyOf(report).map(String),
+    kind: 'lines',
+    series: [
+      ...seriesOf(report, ({ figures }) => figures[key]?.p50),
+      ...seriesOf(report, ({ figures }) => figures[key]?.p99, { suffix: ', p99', dashed: true }),
+    ],
+  }))
+}
+
+/** One legend for all: a scenario has the same colour everywhere. */
+function charts(report: LoadReport, all: readonly Chart[]): string {
+  const figures = all.map((chart) => `<figure><h3>${escapeXml(chart.title)}</h3>\n${chartSvg(chart)}\n</figure>`)
+  return `${legend(seriesOf(report, () => null))}\n<div class="charts">\n${figures.join('\n')}\n</div>`
+}
+
+function throughputTable(report: LoadReport): string {
+  const headers = ['scenario', 'clients', 'models', 'answered', 'failed', 'prompt tokens', 'output tokens', 'tok/s']
+  const rows = report.points.map((point) => {
+    const { figures, warmUp } = point
+    const ratio = againstBase(report, point)
+    return [
+      ...[point.scenario, `${point.concurrency}`, `${point.models}`, `${figures.answered}`, `${failedOf(figures)}`],
+      ...[show(figures.promptTokens?.mean), show(figures.outputTokens?.mean)],
+      ...[show(figures.tps?.p50), spread(figures.tps), show(figures.rps?.p50), ratio === null ? '' : ratio.toFixed(3)],
+      `${warmUp.requests} in ${warmUp.seconds.toFixed(1)} s`,
+    ]
+  })
+  return `<h3>Throughput: medians of the rounds</h3>${htmlTable([...headers, 'worst–best', 'req/s', 'of base', 'warm-up'], rows)}`
+}
+
+function latencyTable(report: LoadReport, title: string, key: Latency): string {
+  const headers = ['scenario', 'clients', 'count', 'mean', 'min', 'p50', 'p90', 'p99', 'max']
+  const rows = report.points.map(({ scenario, concurrency, figures }) => {
+    const one = figures[key]
+    const values = one ? [one.count, one.mean, one.min, one.p50, one.p90, one.p99, one.max].map(showNumber) : []
+    return [scenario, `${concurrency}`, ...values]
+  })
+  return `<h3>${escapeXml(title)}</h3>${htmlTable(headers, rows)}`
+}
+
+function errorList({ points }: LoadReport): string[] {
+  const items = points.flatMap(({ scenario, concurrency, figures }) =>
+    figures.errors.map(({ message, count }) => `${count} × ${scenario}, ${concurrency} clients: ${message}`),
+  )
+  if (items.length === 0) return []
+  return ['<h2>Failed requests</h2>', `<ul>${items.map((item) => `<li>${escapeXml(item)}</li>`).join('')}</ul>`]
+}
+
+function failedOf({ errors }: PointFigures): number {
+  return errors.reduce((sum, { count }) => sum + count, 0)
+}
+
+function spread(summary: Summary | null): string {
+  return summary ? `${showNumber(summary.min)}–${showNumber(summary.max)}` : '-'
+}
+
+function show(value: number | undefined): string {
+  return value === undefined ? '-' : showNumber(value)
+}
+
+function prefixed(prefix: string, facts: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(facts).map(([name, value]) => [prefix + name, value]))
+}
