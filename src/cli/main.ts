@@ -1,5 +1,6 @@
 /** The `lorikeet` command: hands the process to the program, and turns what goes wrong into a line and an exit code. */
 import { CommanderError } from 'commander'
+import { bench } from './bench.ts'
 import { describeProblem } from './problem.ts'
 import { createProgram } from './program.ts'
 import { serve, type Terminal } from './serve.ts'
@@ -24,7 +25,11 @@ const terminal: Terminal = {
 async function run(args: readonly string[]): Promise<number> {
   const verbose = args.includes('--verbose') || (process.env.DEBUG ?? '') !== ''
   try {
-    await createProgram({ serve: (flags) => serve(flags, terminal) }).parseAsync(args, { from: 'user' })
+    const program = createProgram({
+      serve: (flags) => serve(flags, terminal),
+      bench: (flags) => bench(flags, { ...terminal, args }),
+    })
+    await program.parseAsync(args, { from: 'user' })
     return 0
   } catch (error) {
     // commander has written its own message or the help.

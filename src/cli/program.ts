@@ -1,6 +1,8 @@
 /** The commands, their flags and their help. What a command does is handed in, so that tests read flags without a GPU. */
 import { Command, Option } from 'commander'
 import { VERSION } from '../version.ts'
+import { addBench, type BenchActions } from './benchFlags.ts'
+import { type EngineFlags, engineOptions } from './engineFlags.ts'
 import {
   type AdapterPath,
   collect,
@@ -13,7 +15,7 @@ import {
 } from './values.ts'
 
 /** The flags of `serve`, as commander names them. */
-export interface ServeFlags {
+export interface ServeFlags extends EngineFlags {
   readonly model?: string
   readonly servedModelName?: readonly string[]
   readonly loraModules?: readonly AdapterPath[]
@@ -24,21 +26,9 @@ export interface ServeFlags {
   /** Undefined where neither the flag nor its opposite was given. */
   readonly allowRuntimeLora?: boolean
   readonly enableLora?: boolean
-  readonly maxLoras?: number
   readonly maxCpuLoras?: number
-  readonly maxLoraRank?: number
-  readonly batchInvariant?: boolean
-  readonly webgpu?: 'dawn' | 'builtin'
-  /** False: each step waits for the result of the one before. */
-  readonly runAhead?: boolean
   readonly trace?: string
-  readonly kvCacheDtype?: 'auto' | 'float16' | 'float32'
-  readonly loraMemory?: number
   readonly loraHostMemory?: number
-  readonly maxModelLen?: number
-  readonly maxNumSeqs?: number
-  readonly maxNumBatchedTokens?: number
-  readonly kvCacheMemory?: number
   readonly host: string
   readonly port: number
   readonly apiKey?: readonly string[]
@@ -48,7 +38,7 @@ export interface ServeFlags {
   readonly verbose?: boolean
 }
 
-export interface Actions {
+export interface Actions extends BenchActions {
   serve(flags: ServeFlags): Promise<void>
 }
 
@@ -67,7 +57,7 @@ export function createProgram(actions: Actions): Command {
     .version(VERSION, '-V, --version')
     .showHelpAfterError('(lorikeet --help shows what there is)')
     .exitOverride()
-  program
+  const serve = program
     .command('serve')
     .description('serve a model and its adapters behind an OpenAI-compatible API')
     .addOption(option('--model <dir>', 'Hugging Face folder of the base model'))
@@ -99,39 +89,11 @@ export function createProgram(actions: Actions): Command {
     )
     .addOption(option('--enable-lora', 'always on; taken for the sake of vLLM command lines'))
     .addOption(
-      option('--max-loras <n>', 'most adapters on the GPU at once').env('NIM_MAX_GPU_LORAS').argParser(readPositive),
-    )
-    .addOption(
       option('--max-cpu-loras <n>', 'most adapters in host memory; more are refused')
         .env('NIM_MAX_CPU_LORAS')
         .argParser(readPositive),
     )
-    .addOption(
-      option('--max-lora-rank <n>', 'refuse adapters of a higher rank')
-        .env('NIM_MAX_LORA_RANK')
-        .argParser(readPositive),
-    )
-    .addOption(option('--lora-memory <size>', 'GPU memory for adapters (256MiB)').argParser(readBytes))
     .addOption(option('--lora-host-memory <size>', 'host memory for adapters; more are refused').argParser(readBytes))
-    .addOption(option('--max-model-len <tokens>', 'longest prompt and answer together').argParser(readPositive))
-    .addOption(option('--max-num-seqs <n>', 'requests that run at once (32)').argParser(readPositive))
-    .addOption(option('--max-num-batched-tokens <n>', 'token rows in one step').argParser(readPositive))
-    .addOption(option('--kv-cache-memory <size>', 'GPU memory for keys and values (512MiB)').argParser(readBytes))
-    .addOption(
-      option('--kv-cache-dtype <type>', 'keys and values in f32 (auto) or, twice as many, in f16').choices([
-        'auto',
-        'float16',
-        'float32',
-      ]),
-    )
-    .addOption(
-      option('--batch-invariant', 'the same bits for a request in any batch, also on GPUs with several subgroup sizes'),
-    )
-    .addOption(
-      option('--webgpu <which>', 'in Deno: the WebGPU of the package "webgpu" (first choice), or the one built in')
-        .env('LORIKEET_WEBGPU')
-        .choices(['dawn', 'builtin']),
-    )
     .addOption(option('--host <address>', 'address to listen on').env('LORIKEET_HOST').default('127.0.0.1'))
     .addOption(option('--port <port>', 'port to listen on').env('LORIKEET_PORT').argParser(readPort).default(8000))
     .addOption(
@@ -146,12 +108,13 @@ export function createProgram(actions: Actions): Command {
     .addOption(
       option('--log-format <format>', 'lines for people or for machines').choices(['pretty', 'json']).default('pretty'),
     )
-    .addOption(option('--no-run-ahead', 'plan each step only when the result of the one before is known'))
     .addOption(option('--trace <file>', 'write a timeline of requests, steps and the device, for ui.perfetto.dev'))
     .addOption(option('--verbose', 'log every request, show where errors come from'))
     .addHelpText('after', EXAMPLES)
     .allowExcessArguments(false)
     .action((flags: ServeFlags) => actions.serve(flags))
+  for (const each of engineOptions()) serve.addOption(each)
+  addBench(program, actions)
   return program
 }
 

@@ -7,6 +7,7 @@ import { readAssets } from '../hosts/node/assets.ts'
 import type { RunningServer, Serve } from '../hosts/server.ts'
 import { Lorikeet } from '../lorikeet.ts'
 import { VERSION } from '../version.ts'
+import { deviceWishOf, given, sizesOf } from './engineFlags.ts'
 import { createLog } from './log.ts'
 import type { ServeFlags } from './program.ts'
 import { createProgress } from './progress.ts'
@@ -33,7 +34,7 @@ export class NoModelError extends LorikeetError {
   override readonly param = '--model'
 
   constructor() {
-    super('Which model? Name a Hugging Face folder: lorikeet serve --model ./SmolLM2-135M-Instruct')
+    super('Which model? Name a Hugging Face folder with --model, such as --model ./SmolLM2-135M-Instruct')
   }
 }
 
@@ -123,20 +124,11 @@ async function open(
         ? {}
         : { loraDirectory: loraDirectory(flags.loraDir, flags.loraRefreshInterval) }),
       ...(changes && { runtimeLora: changes }),
-      gpu: { batchInvariant: flags.batchInvariant ?? false, ...(flags.webgpu && { webgpu: flags.webgpu }) },
+      gpu: deviceWishOf(flags),
       servedModelNames: flags.servedModelName ?? [],
       ...given('maxHostLoras', flags.maxCpuLoras),
       ...given('loraHostMemory', flags.loraHostMemory),
-      sizes: {
-        ...given('maxModelLen', flags.maxModelLen),
-        ...given('maxNumSeqs', flags.maxNumSeqs),
-        ...given('maxNumBatchedTokens', flags.maxNumBatchedTokens),
-        ...given('kvCacheMemory', flags.kvCacheMemory),
-        ...(flags.kvCacheDtype === 'float16' && { kvCacheDtype: 'F16' as const }),
-        ...given('loraMemory', flags.loraMemory),
-        ...given('maxLoras', flags.maxLoras),
-        ...given('maxLoraRank', flags.maxLoraRank),
-      },
+      sizes: sizesOf(flags),
       engine: { ...(trace && { observer: trace.observer }), ...(flags.runAhead === false && { depth: 1 }) },
       apiKeys,
       corsOrigins: flags.corsOrigin ?? [],
@@ -153,24 +145,19 @@ async function open(
 }
 
 /** @throws NoModelError */
-function modelOf({ model }: ServeFlags, { env }: Terminal): string {
+export function modelOf({ model }: Pick<ServeFlags, 'model'>, { env }: Pick<Terminal, 'env'>): string {
   const found = model ?? env.LORIKEET_DEFAULT_MODEL
   if (found === undefined) throw new NoModelError()
   return found
 }
 
 /** In a checkout without the embedded model the start script puts a random one in its place, and says so. */
-function isStandIn({ model }: ServeFlags, { env }: Terminal): boolean {
+export function isStandIn({ model }: Pick<ServeFlags, 'model'>, { env }: Pick<Terminal, 'env'>): boolean {
   return model === undefined && env.LORIKEET_STAND_IN === '1'
 }
 
 function loraDirectory(path: string, refreshSeconds: number | undefined): LoraDirectoryWish {
   return { path, ...(refreshSeconds === undefined ? {} : { refreshSeconds }) }
-}
-
-/** `{ name: value }`, or nothing where no value was given. */
-function given<Name extends string>(name: Name, value: number | undefined): { readonly [N in Name]?: number } {
-  return value === undefined ? {} : ({ [name]: value } as { readonly [N in Name]: number })
 }
 
 async function firstAssets(folders: readonly URL[]) {

@@ -5,10 +5,10 @@
  */
 import type { ImportOf, SourceModule } from './sourceModule.ts'
 
-const ORDER: readonly string[] = ['gpu', 'weights', 'model', 'lora', 'engine', 'api', 'hosts', 'cli']
+const ORDER: readonly string[] = ['gpu', 'weights', 'model', 'lora', 'engine', 'api', 'hosts', 'bench', 'cli']
 /** Folders that may use the tokenizer and its like. */
 const USERS_OF_TEXT = new Set(['text', 'api', 'src', 'hosts', 'cli'])
-const SHADER_FOLDERS = new Set(['gpu', 'model', 'lora', 'engine'])
+const SHADER_FOLDERS = new Set(['gpu', 'model', 'lora', 'engine', 'bench'])
 /** Everybody's; they import nothing of the house themselves. */
 const COMMON = new Set(['src/errors.ts', 'src/version.ts'])
 

@@ -5,7 +5,7 @@ import { CommanderError } from 'commander'
 import { describe, expect, it } from 'vitest'
 import { createLog } from '../../src/cli/log.ts'
 import { describeProblem } from '../../src/cli/problem.ts'
-import { createProgram, type ServeFlags } from '../../src/cli/program.ts'
+import { type Actions, createProgram, type ServeFlags } from '../../src/cli/program.ts'
 import { createProgress } from '../../src/cli/progress.ts'
 import { runtimeLora } from '../../src/cli/runtimeLora.ts'
 import { readBytes } from '../../src/cli/values.ts'
@@ -13,10 +13,14 @@ import { curlLine, type Welcome, welcomeText } from '../../src/cli/welcome.ts'
 import { InvariantError } from '../../src/errors.ts'
 import { ListenError } from '../../src/hosts/server.ts'
 
+/** Commands that do nothing. */
+const NOTHING: Actions = { serve: async () => {}, bench: async () => {} }
+
 /** The flags that reach `serve`. */
 async function flagsOf(...args: string[]): Promise<ServeFlags> {
   let found: ServeFlags | null = null
   const program = createProgram({
+    ...NOTHING,
     serve: async (flags) => {
       found = flags
     },
@@ -28,7 +32,7 @@ async function flagsOf(...args: string[]): Promise<ServeFlags> {
 /** What commander writes when it refuses. */
 async function refusalOf(...args: string[]): Promise<string> {
   let text = ''
-  const program = createProgram({ serve: async () => {} })
+  const program = createProgram(NOTHING)
   quiet(program, (line) => {
     text += line
   })

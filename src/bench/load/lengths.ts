@@ -37,6 +37,18 @@ export function showLengths(lengths: Lengths): string {
   }
 }
 
+/** In words, as in "prompts of 64 tokens". */
+export function lengthWords(lengths: Lengths): string {
+  switch (lengths.kind) {
+    case 'fixed':
+      return `${lengths.tokens} tokens`
+    case 'uniform':
+      return `${lengths.least} to ${lengths.most} tokens`
+    case 'normal':
+      return `${lengths.mean} ± ${lengths.deviation} tokens`
+  }
+}
+
 /** The longest that can be drawn. */
 export function longest(lengths: Lengths): number {
   switch (lengths.kind) {

@@ -5,6 +5,13 @@ export type PickPolicy = 'uniform' | 'round-robin' | 'skewed'
 
 export const PICK_POLICIES: readonly PickPolicy[] = ['uniform', 'round-robin', 'skewed']
 
+/** How a policy picks, in words. */
+export const PICK_WORDS: Readonly<Record<PickPolicy, string>> = {
+  uniform: 'at random, each as often as the other',
+  'round-robin': 'in turn',
+  skewed: 'skewed: a fifth of them takes four fifths of the requests',
+}
+
 /** The skew of the practice: a fifth of the adapters takes four fifths of the requests. */
 const HOT_ADAPTERS = 0.2
 const HOT_REQUESTS = 0.8

@@ -38,7 +38,8 @@ export async function openServer(plan: ServerPlan): Promise<Subject> {
   if (base === undefined) throw new BenchError('--url', `${plan.url} serves no model.`)
   const served = cards.filter(({ id, parent }) => parent && id !== base).map(({ id }) => id)
   const adapters = (plan.adapters ?? served).slice(0, plan.maxAdapters)
-  const names = plan.scenarios ?? (adapters.length > 0 ? (['base', 'single', 'adapters'] as const) : (['base'] as const))
+  const names =
+    plan.scenarios ?? (adapters.length > 0 ? (['base', 'single', 'adapters'] as const) : (['base'] as const))
   const target = targetOf(plan, baseUrl)
   const models = (name: ScenarioName): readonly string[] => {
     if (name === 'base') return [base]

@@ -1,6 +1,7 @@
 /** The report of `lorikeet bench` as one HTML file: what was asked, plots over the number of clients, every figure. */
-import { showLengths } from '../load/lengths.ts'
+import { lengthWords } from '../load/lengths.ts'
 import { againstBase, type LoadReport, SOFTWARE_WARNING } from '../load/loadReport.ts'
+import { PICK_WORDS } from '../load/pick.ts'
 import type { PointFigures } from '../load/point.ts'
 import type { Summary } from '../load/stats.ts'
 import type { SweepPoint } from '../load/sweep.ts'
@@ -26,7 +27,6 @@ export function loadHtml(report: LoadReport): string {
     '<h2>Throughput</h2>',
     charts(report, throughputCharts(report)),
     '<h2>Latency</h2>',
-    '<p class="lead">Solid lines are medians, dashed lines the 99th percentile.</p>',
     charts(report, latencyCharts(report)),
     '<h2>All figures</h2>',
     throughputTable(report),
@@ -46,10 +46,10 @@ const HOW =
 function whatWasAsked({ workload, points }: LoadReport): string {
   const { isl, osl, pick, ignoreEos, rounds } = workload
   const most = Math.max(...points.map(({ models }) => models))
-  return (
-    `Prompts of ${showLengths(isl)} tokens, answers of ${showLengths(osl)}${ignoreEos ? ' (ends of sequence ignored)' : ''}, ` +
-    `${rounds} rounds. ${most > 1 ? `Up to ${most} adapters, picked ${pick}.` : ''}`
-  )
+  const ends = ignoreEos ? ', whatever the model would end them at' : ''
+  const adapters =
+    most > 1 ? ` Where there are several adapters (up to ${most}), they are picked ${PICK_WORDS[pick]}.` : ''
+  return `Prompts of ${lengthWords(isl)}, answers of ${lengthWords(osl)}${ends}; ${rounds} rounds.${adapters}`
 }
 
 function scenariosOf({ points }: LoadReport): string[] {
@@ -61,15 +61,10 @@ function concurrencyOf({ points }: LoadReport): number[] {
 }
 
 /** A series for each scenario: `value` of its points, by number of clients. */
-function seriesOf(
-  report: LoadReport,
-  value: (point: SweepPoint) => number | null | undefined,
-  style: { readonly suffix?: string; readonly dashed?: boolean } = {},
-): Series[] {
+function seriesOf(report: LoadReport, value: (point: SweepPoint) => number | null | undefined): Series[] {
   return scenariosOf(report).map((scenario, color) => ({
-    name: scenario + (style.suffix ?? ''),
+    name: scenario,
     color,
-    dashed: style.dashed ?? false,
     values: concurrencyOf(report).map((clients) => {
       const point = report.points.find((one) => one.scenario === scenario && one.concurrency === clients)
       return (point && value(point)) ?? null
@@ -80,7 +75,7 @@ function seriesOf(
 function throughputCharts(report: LoadReport): Chart[] {
   const common = { xTitle: 'clients', categories: concurrencyOf(report).map(String) }
   const ratios = seriesOf(report, (point) => againstBase(report, point))
-  return [
+  const all: Chart[] = [
     {
       ...common,
       title: 'Output tokens',
@@ -107,23 +102,26 @@ function throughputCharts(report: LoadReport): Chart[] {
       title: 'Against the base',
       yTitle: 'tokens a second over those of the base',
       kind: 'bars',
+      mark: 1,
       series: ratios.filter(({ values }) => values.some((value) => value !== null)),
     },
-  ].filter(({ series }) => series.length > 0) as Chart[]
+  ]
+  return all.filter(({ series }) => series.length > 0)
 }
 
 function latencyCharts(report: LoadReport): Chart[] {
-  return LATENCIES.map(({ key, title }) => ({
-    title,
-    xTitle: 'clients',
-    yTitle: 'ms',
-    categories: concurrencyOf(report).map(String),
-    kind: 'lines',
-    series: [
-      ...seriesOf(report, ({ figures }) => figures[key]?.p50),
-      ...seriesOf(report, ({ figures }) => figures[key]?.p99, { suffix: ', p99', dashed: true }),
-    ],
-  }))
+  return LATENCIES.flatMap(({ key, title }) =>
+    (['p50', 'p99'] as const).map(
+      (percentile): Chart => ({
+        title: `${title}, ${percentile === 'p50' ? 'median' : '99th percentile'}`,
+        xTitle: 'clients',
+        yTitle: 'ms',
+        categories: concurrencyOf(report).map(String),
+        kind: 'lines',
+        series: seriesOf(report, ({ figures }) => figures[key]?.[percentile]),
+      }),
+    ),
+  )
 }
 
 /** One legend for all: a scenario has the same colour everywhere. */

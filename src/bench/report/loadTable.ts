@@ -1,6 +1,7 @@
 /** The figures of `lorikeet bench` for a terminal. */
-import { showLengths } from '../load/lengths.ts'
+import { lengthWords } from '../load/lengths.ts'
 import { againstBase, type LoadReport, SOFTWARE_WARNING } from '../load/loadReport.ts'
+import { PICK_WORDS } from '../load/pick.ts'
 import type { Summary } from '../load/stats.ts'
 import { showNumber } from './svg.ts'
 import { textTable } from './textTable.ts'
@@ -43,9 +44,9 @@ export function loadText(report: LoadReport): string {
   return [
     `subject   ${showFacts(subject)}`,
     ...(device ? [`device    ${showFacts(device)}`] : []),
-    `requests  prompts of ${showLengths(workload.isl)} tokens, answers of ${showLengths(workload.osl)}` +
-      `${workload.ignoreEos ? ', ends of sequence ignored' : ''}; models picked ${workload.pick}; seed ${workload.seed}; ` +
-      `${workload.rounds} rounds`,
+    `requests  prompts of ${lengthWords(workload.isl)}, answers of ${lengthWords(workload.osl)}` +
+      `${workload.ignoreEos ? ', ends of sequence ignored' : ''}; adapters picked ${PICK_WORDS[workload.pick]}; ` +
+      `seed ${workload.seed}; ${workload.rounds} rounds`,
     '',
     textTable(HEADERS, rows),
     '',

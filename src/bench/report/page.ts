@@ -46,7 +46,8 @@ body { margin: 0; background: var(--ground); color: var(--ink); font: 15px/1.5 s
 main { max-width: 1080px; margin: 0 auto; padding: 28px 20px 60px; }
 h1 { font-size: 24px; margin: 0 0 4px; }
 h2 { font-size: 17px; margin: 36px 0 10px; }
-h3 { font-size: 14px; margin: 0 0 6px; }
+h3 { font-size: 14px; margin: 22px 0 6px; }
+figure h3 { margin-top: 0; }
 p, ul { margin: 6px 0; max-width: 76ch; }
 .lead { color: var(--soft); }
 .warn { background: var(--warn); padding: 8px 12px; border-radius: 6px; }
@@ -60,6 +61,7 @@ svg text { fill: var(--soft); font: 11px system-ui, sans-serif; }
 svg text.title { font-size: 12px; }
 svg .grid { stroke: var(--line); stroke-width: 1; fill: none; }
 svg path { fill: none; stroke-width: 2; }
+svg .mark { stroke: var(--soft); stroke-width: 1; stroke-dasharray: 2 3; }
 ${Array.from({ length: 6 }, (_, i) => `svg .c${i}, svg .c${i} path { stroke: var(--c${i}); } svg .c${i} circle, svg .c${i} rect { fill: var(--c${i}); stroke: none; }`).join('\n')}
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; width: 100%; }

@@ -9,7 +9,6 @@ export interface Series {
   readonly values: readonly (number | null)[]
   /** Which of the page's colours: equal ones belong together. */
   readonly color: number
-  readonly dashed?: boolean
 }
 
 export interface Chart {
@@ -20,6 +19,8 @@ export interface Chart {
   readonly categories: readonly string[]
   readonly series: readonly Series[]
   readonly kind: 'lines' | 'bars'
+  /** A value to hold the others against: a line across. */
+  readonly mark?: number
 }
 
 const WIDTH = 460
@@ -28,13 +29,16 @@ const LEFT = 58
 const RIGHT = 14
 const TOP = 12
 const BOTTOM = 44
-const TICKS = 5
+const MOST_STEPS = 5
 /** Colours the page defines. */
 export const NUM_COLORS = 6
 
 /** An `<svg>` element. */
 export function chartSvg(chart: Chart): string {
-  const top = niceCeiling(Math.max(0, ...chart.series.flatMap(({ values }) => values.map((value) => value ?? 0))))
+  const ticks = ticksFor(
+    Math.max(0, chart.mark ?? 0, ...chart.series.flatMap(({ values }) => values.map((value) => value ?? 0))),
+  )
+  const top = ticks.at(-1)!
   const y = (value: number): number => HEIGHT - BOTTOM - (value / top) * (HEIGHT - TOP - BOTTOM)
   const slot = (WIDTH - LEFT - RIGHT) / chart.categories.length
   const x = (index: number): number => LEFT + (index + 0.5) * slot
@@ -42,27 +46,27 @@ export function chartSvg(chart: Chart): string {
   const label = `${chart.title}: ${chart.yTitle} by ${chart.xTitle}`
   return [
     `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escapeXml(label)}">`,
-    ...gridLines(top, y),
+    ...gridLines(ticks, y),
     ...chart.categories.map((name, i) => text(name, x(i), HEIGHT - BOTTOM + 16, 'middle')),
     text(chart.xTitle, LEFT + (WIDTH - LEFT - RIGHT) / 2, HEIGHT - 8, 'middle', 'title'),
     `<text class="title" text-anchor="middle" transform="translate(13 ${r((TOP + HEIGHT - BOTTOM) / 2)}) rotate(-90)">${escapeXml(chart.yTitle)}</text>`,
     ...body,
+    ...(chart.mark === undefined ? [] : [`<path class="mark" d="M${LEFT} ${r(y(chart.mark))}H${WIDTH - RIGHT}"/>`]),
     '</svg>',
   ].join('\n')
 }
 
 /** A legend for the page, in HTML: one entry for each series. */
 export function legend(series: readonly Series[]): string {
-  const entries = series.map(({ name, color, dashed }) => {
-    const dash = dashed ? ' stroke-dasharray="4 3"' : ''
-    const swatch = `<svg viewBox="0 0 22 8" aria-hidden="true"><path class="c${color % NUM_COLORS}" d="M1 4H21"${dash}/></svg>`
+  const entries = series.map(({ name, color }) => {
+    const swatch = `<svg viewBox="0 0 22 8" aria-hidden="true"><path class="c${color % NUM_COLORS}" d="M1 4H21"/></svg>`
     return `<li>${swatch}${escapeXml(name)}</li>`
   })
   return `<ul class="legend">${entries.join('')}</ul>`
 }
 
-function gridLines(top: number, y: (value: number) => number): string[] {
-  return Array.from({ length: TICKS + 1 }, (_, i) => (top * i) / TICKS).flatMap((value) => [
+function gridLines(ticks: readonly number[], y: (value: number) => number): string[] {
+  return ticks.flatMap((value) => [
     `<path class="grid" d="M${LEFT} ${r(y(value))}H${WIDTH - RIGHT}"/>`,
     text(showNumber(value), LEFT - 6, y(value) + 4, 'end'),
   ])
@@ -75,8 +79,7 @@ function line(chart: Chart, series: Series, x: (index: number) => number, y: (va
     const tip = `${series.name}, ${chart.categories[i]} ${chart.xTitle}: ${showNumber(value)}`
     return `<circle cx="${r(x(i))}" cy="${r(y(value))}" r="3"><title>${escapeXml(tip)}</title></circle>`
   })
-  const dash = series.dashed ? ' stroke-dasharray="5 4"' : ''
-  return `<g class="c${series.color % NUM_COLORS}"><path d="${path}"${dash}/>${dots.join('')}</g>`
+  return `<g class="c${series.color % NUM_COLORS}"><path d="${path}"/>${dots.join('')}</g>`
 }
 
 function bars(chart: Chart, slot: number, x: (index: number) => number, y: (value: number) => number): string[] {
@@ -96,12 +99,13 @@ function text(content: string, x: number, y: number, anchor: string, style = 'ti
   return `<text class="${style}" x="${r(x)}" y="${r(y)}" text-anchor="${anchor}">${escapeXml(content)}</text>`
 }
 
-/** The smallest number from `value` on whose fifths are round: 1, 1.5, 2, 2.5, 3, 4, 5, 6, 8 or 10 times a power of ten. */
-export function niceCeiling(value: number): number {
-  if (!(value > 0)) return 1
-  const power = 10 ** Math.floor(Math.log10(value))
-  const lead = [1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10].find((step) => step * power >= value * (1 - 1e-9))!
-  return lead * power
+/** Round numbers from 0 to the first that is not below `value`: four to six of them. */
+export function ticksFor(value: number): readonly number[] {
+  if (!(value > 0)) return [0, 1]
+  const rough = value / MOST_STEPS
+  const power = 10 ** Math.floor(Math.log10(rough))
+  const step = [1, 2, 2.5, 5, 10].find((lead) => lead * power >= rough * (1 - 1e-9))! * power
+  return Array.from({ length: Math.ceil(value / step - 1e-9) + 1 }, (_, i) => i * step)
 }
 
 /** Three significant digits, without an exponent where people expect none. */

@@ -1,0 +1,71 @@
+/** Flags of every command that opens a model: how large the engine is, and how it runs. */
+import { Option } from 'commander'
+import type { EngineSizes } from '../engine/sizes.ts'
+import type { DeviceWish } from '../gpu/capabilities.ts'
+import { readBytes, readPositive } from './values.ts'
+
+/** As commander names them. */
+export interface EngineFlags {
+  readonly maxLoras?: number
+  readonly maxLoraRank?: number
+  readonly loraMemory?: number
+  readonly maxModelLen?: number
+  readonly maxNumSeqs?: number
+  readonly maxNumBatchedTokens?: number
+  readonly kvCacheMemory?: number
+  readonly kvCacheDtype?: 'auto' | 'float16' | 'float32'
+  readonly batchInvariant?: boolean
+  readonly webgpu?: 'dawn' | 'builtin'
+  /** False: each step waits for the result of the one before. */
+  readonly runAhead?: boolean
+}
+
+export function engineOptions(): readonly Option[] {
+  const options = [
+    new Option('--max-loras <n>', 'most adapters on the GPU at once').env('NIM_MAX_GPU_LORAS').argParser(readPositive),
+    new Option('--max-lora-rank <n>', 'refuse adapters of a higher rank')
+      .env('NIM_MAX_LORA_RANK')
+      .argParser(readPositive),
+    new Option('--lora-memory <size>', 'GPU memory for adapters (256MiB)').argParser(readBytes),
+    new Option('--max-model-len <tokens>', 'longest prompt and answer together').argParser(readPositive),
+    new Option('--max-num-seqs <n>', 'requests that run at once (32)').argParser(readPositive),
+    new Option('--max-num-batched-tokens <n>', 'token rows in one step').argParser(readPositive),
+    new Option('--kv-cache-memory <size>', 'GPU memory for keys and values (512MiB)').argParser(readBytes),
+    new Option('--kv-cache-dtype <type>', 'keys and values in f32 (auto) or, twice as many, in f16').choices([
+      'auto',
+      'float16',
+      'float32',
+    ]),
+    new Option(
+      '--batch-invariant',
+      'the same bits for a request in any batch, also on GPUs with several subgroup sizes',
+    ),
+    new Option('--webgpu <which>', 'in Deno: the WebGPU of the package "webgpu" (first choice), or the one built in')
+      .env('LORIKEET_WEBGPU')
+      .choices(['dawn', 'builtin']),
+    new Option('--no-run-ahead', 'plan each step only when the result of the one before is known'),
+  ]
+  return options.map((option) => option.helpGroup('Engine options:'))
+}
+
+export function sizesOf(flags: EngineFlags): EngineSizes {
+  return {
+    ...given('maxModelLen', flags.maxModelLen),
+    ...given('maxNumSeqs', flags.maxNumSeqs),
+    ...given('maxNumBatchedTokens', flags.maxNumBatchedTokens),
+    ...given('kvCacheMemory', flags.kvCacheMemory),
+    ...(flags.kvCacheDtype === 'float16' && { kvCacheDtype: 'F16' as const }),
+    ...given('loraMemory', flags.loraMemory),
+    ...given('maxLoras', flags.maxLoras),
+    ...given('maxLoraRank', flags.maxLoraRank),
+  }
+}
+
+export function deviceWishOf({ batchInvariant = false, webgpu }: EngineFlags): DeviceWish {
+  return { batchInvariant, ...(webgpu && { webgpu }) }
+}
+
+/** `{ name: value }`, or nothing where no value was given. */
+export function given<Name extends string>(name: Name, value: number | undefined): { readonly [N in Name]?: number } {
+  return value === undefined ? {} : ({ [name]: value } as { readonly [N in Name]: number })
+}

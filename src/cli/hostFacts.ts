@@ -1,0 +1,16 @@
+/** The machine and the runtime this process is on, as reports state them. */
+import { arch, cpus, platform, release, totalmem } from 'node:os'
+import type { Facts } from '../bench/load/loadReport.ts'
+import { VERSION } from '../version.ts'
+
+export function hostFacts(): Facts {
+  const all = cpus()
+  const { deno } = process.versions as { deno?: string }
+  return {
+    lorikeet: VERSION,
+    runtime: deno === undefined ? `Node ${process.versions.node}` : `Deno ${deno}`,
+    system: `${platform()} ${release()} ${arch()}`,
+    processor: `${all.length} x ${all[0]?.model.trim() || 'unknown'}`,
+    'memory GiB': Math.round(totalmem() / 2 ** 30),
+  }
+}
