@@ -73,6 +73,9 @@ describe('the import rules', () => {
     expect(breachesOf({ 'src/engine/e.ts': `import '../index.ts'`, 'src/index.ts': '' })).toEqual([
       'src/engine/e.ts imports src/index.ts: engine may not import src',
     ])
+    expect(breachesOf({ 'src/index.ts': `import './bench/b.ts'`, 'src/bench/b.ts': '' })).toEqual([
+      'src/index.ts imports src/bench/b.ts: src may not import bench',
+    ])
     expect(breachesOf({ 'src/index.ts': `import './cli/main.ts'`, 'src/cli/main.ts': '' })).toEqual([
       'src/index.ts imports src/cli/main.ts: src may not import cli',
     ])
