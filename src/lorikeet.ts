@@ -5,6 +5,7 @@
 import { Adapters, type LoraDirectoryWish, type RuntimeLora } from './adapters.ts'
 import { chatPieces } from './api/chatPieces.ts'
 import { createHandler, type HandlerOptions } from './api/handler.ts'
+import { DefaultScales } from './api/loraScales.ts'
 import type { LogSink, Service } from './api/service.ts'
 import type { EngineOptions } from './engine/engine.ts'
 import { EngineMeter } from './engine/meter.ts'
@@ -17,6 +18,7 @@ import { Gpu } from './gpu/gpu.ts'
 import { currentHost } from './hosts/current.ts'
 import { type FolderSource, folderOf } from './hosts/host.ts'
 import type { Host } from './hosts/port.ts'
+import type { AdapterWeight } from './lora/composition.ts'
 import type { AcceptableRefusal } from './lora/errors.ts'
 import { readGenerationDefaults } from './model/generationConfig.ts'
 import type { LoadProgress } from './model/weights.ts'
@@ -62,6 +64,8 @@ export interface OpenOptions extends StartOptions {
 export interface ChatOptions {
   /** An adapter's name; without it the base answers. */
   readonly model?: string
+  /** Several adapters of the base at once, each with a weight. */
+  readonly lora?: readonly AdapterWeight[]
   readonly messages: readonly { readonly role: string; readonly content: string }[]
   readonly maxTokens?: number
   readonly temperature?: number
@@ -164,6 +168,8 @@ export class Lorikeet {
         template: text.template,
         defaults: readGenerationDefaults(generation, runtime.config),
         adapters: registry,
+        compositions: runtime.compositions,
+        defaultScales: new DefaultScales(),
         control: options.runtimeLora ? adapters.control(options.runtimeLora) : null,
         telemetry: telemetryOf(runtime, meter),
         version: VERSION,

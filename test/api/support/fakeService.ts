@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import type { ErrorEnvelope } from '../../../src/api/errors.ts'
 import { createHandler, type Handler, type HandlerOptions } from '../../../src/api/handler.ts'
+import { DefaultScales } from '../../../src/api/loraScales.ts'
 import type { LogLevel, Service } from '../../../src/api/service.ts'
 import type { AdapterLease } from '../../../src/engine/generation.ts'
 import type { GenerationDefaults } from '../../../src/model/generationConfig.ts'
@@ -83,6 +84,7 @@ export function fakeHouse(
   }
   const card = (name: string) => ({
     name,
+    id: names.indexOf(name),
     root: `adapters/${name}`,
     digest: `digest of ${name}`,
     created: 1_700_000_100,
@@ -101,6 +103,8 @@ export function fakeHouse(
       status: () => [],
       lease,
     },
+    compositions: { lease: () => null, check: () => {} },
+    defaultScales: new DefaultScales(),
     control: null,
     telemetry: fakeTelemetry(engine),
     version: '0.0.0-test',
