@@ -4,8 +4,8 @@
  */
 import { Adapters, type LoraDirectoryWish, type RuntimeLora } from './adapters.ts'
 import { chatPieces } from './api/chatPieces.ts'
+import { DefaultScales } from './api/defaultScales.ts'
 import { createHandler, type HandlerOptions } from './api/handler.ts'
-import { DefaultScales } from './api/loraScales.ts'
 import type { LogSink, Service } from './api/service.ts'
 import type { EngineOptions } from './engine/engine.ts'
 import { EngineMeter } from './engine/meter.ts'

@@ -3,37 +3,10 @@
  * name no adapter. llama.cpp starts with all of them at 1; here they start at 0, because here a request names the adapter
  * it wants, and one that names the base is to get the base.
  */
-import type { AdapterWeight } from '../lora/composition.ts'
 import type { Exchange } from './exchange.ts'
 import { isPlain, type LoraEntry, namedIn } from './lora.ts'
 import { requireControl } from './runtimeLora.ts'
-import type { AdapterDirectory, Service } from './service.ts'
-
-/** The scales that were set, until they are set anew; an adapter that goes takes its own along. */
-export class DefaultScales {
-  /** By id: a name may come again for another adapter. */
-  #scales: ReadonlyMap<number, number> = new Map()
-
-  scaleOf(id: number): number {
-    return this.#scales.get(id) ?? 0
-  }
-
-  /** Of the adapters that are there and not at 0. */
-  weights(adapters: Pick<AdapterDirectory, 'list'>): readonly AdapterWeight[] {
-    if (this.#scales.size === 0) return []
-    const all = adapters.list().map(({ id, name }) => ({ name, scale: this.scaleOf(id) }))
-    return all.filter(({ scale }) => scale !== 0)
-  }
-
-  set(adapters: Pick<AdapterDirectory, 'find'>, weights: readonly AdapterWeight[]): void {
-    this.#scales = new Map(
-      weights.flatMap(({ name, scale }) => {
-        const card = adapters.find(name)
-        return card ? [[card.id, scale] as const] : []
-      }),
-    )
-  }
-}
+import type { Service } from './service.ts'
 
 export interface LoraScaleJson {
   readonly id: number

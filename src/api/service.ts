@@ -11,7 +11,7 @@ import type { AdapterReport } from '../lora/report.ts'
 import type { GenerationDefaults } from '../model/generationConfig.ts'
 import type { ChatTemplate } from '../text/chatTemplate.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
-import type { DefaultScales } from './loraScales.ts'
+import type { DefaultScales } from './defaultScales.ts'
 
 export interface Service {
   /** Names the base answers to; the first is its id in `/v1/models` and in responses. */

@@ -1,8 +1,8 @@
 /** A service with a real tokenizer and chat template (of the tiny Qwen3 fixture), two adapters, and a scripted engine. */
 import { readFileSync } from 'node:fs'
+import { DefaultScales } from '../../../src/api/defaultScales.ts'
 import type { ErrorEnvelope } from '../../../src/api/errors.ts'
 import { createHandler, type Handler, type HandlerOptions } from '../../../src/api/handler.ts'
-import { DefaultScales } from '../../../src/api/loraScales.ts'
 import type { LogLevel, Service } from '../../../src/api/service.ts'
 import type { AdapterLease } from '../../../src/engine/generation.ts'
 import type { GenerationDefaults } from '../../../src/model/generationConfig.ts'
