@@ -1,15 +1,17 @@
 /**
- * What pages load: entries that share chunks, with all packages inside and minified, so that one import map entry, or a
+ * What pages load (build/standalone.config.ts makes what they start): entries that share chunks, with all packages inside and minified, so that one import map entry, or a
  * copied folder, is enough. Bundlers find it by `exports` in package.json.
  */
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vite'
 import { browserHost } from './browserHost.ts'
+import { MINIFY } from './minify.ts'
 import { wgslText } from './wgslText.ts'
+import { workerBeside } from './workerBeside.ts'
 
 export default defineConfig({
   root: fileURLToPath(new URL('..', import.meta.url)),
-  plugins: [wgslText({ withoutComments: true }), browserHost()],
+  plugins: [wgslText({ withoutComments: true }), browserHost(), workerBeside()],
   publicDir: false,
   build: {
     target: 'es2022',
@@ -17,13 +19,12 @@ export default defineConfig({
     sourcemap: true,
     outDir: 'dist/browser',
     lib: {
-      entry: { index: 'src/index.ts' },
+      entry: { index: 'src/index.ts', page: 'src/hosts/browser/index.ts' },
       formats: ['es'],
     },
     rolldownOptions: {
       output: {
-        // A library build keeps white space for the sake of bundlers' tree shaking marks; here few are left.
-        minify: { compress: true, mangle: true, codegen: { removeWhitespace: true } },
+        minify: MINIFY,
         entryFileNames: '[name].js',
         chunkFileNames: 'chunks/[name]-[hash].js',
       },

@@ -151,7 +151,8 @@ function isAdapterFiles(source: FolderSource | AdapterFiles): source is AdapterF
   return typeof source === 'object' && 'config' in source && 'weights' in source
 }
 
-function folderOfFiles(name: string, { config, weights }: AdapterFiles): Folder {
+/** The two files as a folder. */
+export function folderOfFiles(name: string, { config, weights }: AdapterFiles): Folder {
   const text = typeof config === 'string' || config instanceof Blob ? config : JSON.stringify(config)
   return memoryFolder(name, { 'adapter_config.json': text, 'adapter_model.safetensors': weights })
 }

@@ -3,8 +3,7 @@
  * and know what a path is; everything here is the same in a page, in Deno and in Node.
  */
 import { Adapters, type LoraDirectoryWish, type RuntimeLora } from './adapters.ts'
-import { chatPieces } from './api/chatPieces.ts'
-import { DefaultScales } from './api/defaultScales.ts'
+import { type ChatOptions, chat } from './api/chatPieces.ts'
 import { createHandler, type HandlerOptions } from './api/handler.ts'
 import type { LogSink, Service } from './api/service.ts'
 import type { EngineOptions } from './engine/engine.ts'
@@ -18,7 +17,6 @@ import { Gpu } from './gpu/gpu.ts'
 import { currentHost } from './hosts/current.ts'
 import { type FolderSource, folderOf } from './hosts/host.ts'
 import type { Host } from './hosts/port.ts'
-import type { AdapterWeight } from './lora/composition.ts'
 import type { AcceptableRefusal } from './lora/errors.ts'
 import { readGenerationDefaults } from './model/generationConfig.ts'
 import type { LoadProgress } from './model/weights.ts'
@@ -59,18 +57,6 @@ export interface OpenOptions extends StartOptions {
   readonly loraDirectory?: LoraDirectoryWish
   /** A GPU opened elsewhere, which then belongs to lorikeet; or what of the host's own to leave unused. */
   readonly gpu?: Gpu | DeviceWish
-}
-
-export interface ChatOptions {
-  /** An adapter's name; without it the base answers. */
-  readonly model?: string
-  /** Several adapters of the base at once, each with a weight. */
-  readonly lora?: readonly AdapterWeight[]
-  readonly messages: readonly { readonly role: string; readonly content: string }[]
-  readonly maxTokens?: number
-  readonly temperature?: number
-  readonly seed?: number
-  readonly signal?: AbortSignal
 }
 
 /** Longest tokenizer or template file that is read. */
@@ -168,8 +154,6 @@ export class Lorikeet {
         template: text.template,
         defaults: readGenerationDefaults(generation, runtime.config),
         adapters: registry,
-        compositions: runtime.compositions,
-        defaultScales: new DefaultScales(),
         control: options.runtimeLora ? adapters.control(options.runtimeLora) : null,
         telemetry: telemetryOf(runtime, meter),
         version: VERSION,
@@ -185,16 +169,8 @@ export class Lorikeet {
   }
 
   /** The answer to a chat, piece by piece. @throws ChatError with the server's message. */
-  async *chat({ model = '', maxTokens, signal, ...rest }: ChatOptions): AsyncGenerator<string, void, undefined> {
-    const body = JSON.stringify({
-      ...rest,
-      model,
-      stream: true,
-      ...(maxTokens === undefined ? {} : { max_tokens: maxTokens }),
-    })
-    const headers = { 'content-type': 'application/json' }
-    const init: RequestInit = { method: 'POST', headers, body, ...(signal ? { signal } : {}) }
-    yield* chatPieces(await this.fetch('http://lorikeet/v1/chat/completions', init))
+  chat(options: ChatOptions): AsyncGenerator<string, void, undefined> {
+    return chat(this.fetch, options)
   }
 
   /** Ends every request with an error, frees everything on the GPU, and lets the GPU go. Idempotent. */

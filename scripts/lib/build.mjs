@@ -9,6 +9,9 @@ import { SetupError, say, secondsSince } from './report.mjs'
 
 const BUILD_LIMIT_MS = 5 * 60_000
 const BROWSER_CONFIG = 'build/browser.config.ts'
+const STANDALONE_CONFIG = 'build/standalone.config.ts'
+/** Files that pages start; see there. */
+const STANDALONE = ['worker']
 const DEMO_CONFIG = 'demo/vite.config.ts'
 /** All that the bundles are made of. */
 const INPUTS = ['src', 'shaders', 'demo', 'build', 'vite.config.ts', 'package-lock.json']
@@ -56,6 +59,7 @@ async function build() {
   const started = performance.now()
   await vite([])
   await vite(['--config', BROWSER_CONFIG])
+  for (const mode of STANDALONE) await vite(['--config', STANDALONE_CONFIG, '--mode', mode])
   if (existsSync(inProject(DEMO_CONFIG))) await vite(['--config', DEMO_CONFIG])
   writeFileSync(stamp, now)
   say(`built in ${secondsSince(started)}`)

@@ -21,6 +21,32 @@ interface ChatChunk extends ErrorEnvelope {
   readonly choices?: readonly { readonly delta?: { readonly content?: string | null } }[]
 }
 
+export interface ChatOptions {
+  /** An adapter's name; without it the base answers. */
+  readonly model?: string
+  readonly messages: readonly { readonly role: string; readonly content: string }[]
+  readonly maxTokens?: number
+  readonly temperature?: number
+  readonly seed?: number
+  readonly signal?: AbortSignal
+}
+
+/** Asks by `fetch`, and answers piece by piece. @throws ChatError with the server's message. */
+export async function* chat(
+  fetch: (input: string, init: RequestInit) => Promise<Response>,
+  { model = '', maxTokens, signal, ...rest }: ChatOptions,
+): AsyncGenerator<string, void, undefined> {
+  const body = JSON.stringify({
+    ...rest,
+    model,
+    stream: true,
+    ...(maxTokens === undefined ? {} : { max_tokens: maxTokens }),
+  })
+  const headers = { 'content-type': 'application/json' }
+  const init: RequestInit = { method: 'POST', headers, body, ...(signal ? { signal } : {}) }
+  yield* chatPieces(await fetch('http://lorikeet/v1/chat/completions', init))
+}
+
 /**
  * Pieces of the first choice's content, as they come. Leaving early cancels the answer.
  * @throws ChatError for a refusal, or for an error in the middle of the stream.

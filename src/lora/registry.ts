@@ -47,8 +47,6 @@ export type AdapterOrigin = 'program' | 'request' | 'directory'
 /** What is known of an adapter by its name. */
 export interface AdapterRecord {
   readonly name: string
-  /** Counts the names as they come; never given twice. What replaces an adapter keeps it. */
-  readonly id: number
   /** Where it came from: a folder, a hub id or a URL. */
   readonly root: string
   readonly digest: string
@@ -74,14 +72,6 @@ export interface RegistryLease extends Hold {
   readonly digest: string
   /** See NormalAdapter. */
   readonly invocation: readonly number[] | null
-}
-
-/** Holds the bytes of one version of an adapter, wherever they are, for what is made of them. */
-export interface AdapterHold {
-  readonly adapter: NormalAdapter
-  readonly digest: string
-  /** A second call does nothing. */
-  release(): void
 }
 
 /** A name that was taken away, and the generations that still run on what it stood for. */
@@ -117,11 +107,10 @@ export interface RoomPlan {
   readonly waits: boolean
 }
 
-/** One set of bytes, how many names it has, and generations that run on it or on what is made of it. */
+/** One set of bytes, and how many names it has. */
 interface Holding {
   readonly version: AdapterVersion
   names: number
-  leases: number
 }
 
 /** One name for one set of bytes, from the moment it is given until the last lease under it ends. */
@@ -138,7 +127,7 @@ interface Entry {
 const NAME = /^[A-Za-z0-9_\-/@][A-Za-z0-9._\-/@]{0,127}$/
 
 export class AdapterRegistry {
-  readonly residency: Residency
+  readonly #residency: Residency
   readonly #pool: AdapterPool
   /** Bytes that the GPU has for adapters in all. */
   readonly capacityBytes: number
@@ -146,14 +135,12 @@ export class AdapterRegistry {
   readonly #names = new Map<string, Entry>()
   readonly #leaving = new Set<Entry>()
   readonly #holdings = new Map<string, Holding>()
-  #numNames = 0
-  #tellNameless: (digest: string) => void = () => undefined
 
   /** `reserved`: names of the base, which no adapter may take. */
   constructor(pool: AdapterPool, reserved: readonly string[]) {
     this.#pool = pool
     this.capacityBytes = pool.freeBytes
-    this.residency = new Residency(pool)
+    this.#residency = new Residency(pool)
     this.#reserved = new Set(reserved)
   }
 
@@ -181,12 +168,10 @@ export class AdapterRegistry {
     const holding = this.#holdings.get(adapter.digest) ?? {
       version: new AdapterVersion(name, adapter),
       names: 0,
-      leases: 0,
     }
     this.#holdings.set(adapter.digest, holding)
     holding.names++
-    const id = before?.record.id ?? this.#numNames++
-    const record = { name, id, root, digest: adapter.digest, created: unixSeconds(), origin, pinned }
+    const record = { name, root, digest: adapter.digest, created: unixSeconds(), origin, pinned }
     this.#names.set(name, { record, holding, leases: 0, requests: before?.requests ?? 0, left: null })
     if (pinned) this.#keep(holding)
     if (before) this.#leave(before)
@@ -243,7 +228,7 @@ export class AdapterRegistry {
 
   /** Adapters on the GPU now. */
   get residentCount(): number {
-    return this.residency.size
+    return this.#residency.size
   }
 
   /**
@@ -251,7 +236,8 @@ export class AdapterRegistry {
    * estimate: room is counted in bytes, and what is free may lie in pieces.
    */
   planRoom(adapter: NormalAdapter, bytesOf: (adapter: NormalAdapter) => number): RoomPlan {
-    const resident = [...this.residency.resident]
+    const versions = [...this.#holdings.values()].map(({ version }) => version)
+    const resident = versions.filter(({ slot }) => slot !== null)
     const { freeBytes, maxSlots } = this.#pool
     if (resident.some((version) => version.adapter.digest === adapter.digest)) return { evicts: [], waits: false }
     let bytes = freeBytes
@@ -274,7 +260,10 @@ export class AdapterRegistry {
     if (!entry) return null
     const { version } = entry.holding
     const { digest, invocation = null } = version.adapter
-    const hold = this.residency.acquire(version)
+    const hold = this.#residency.acquire(version)
+    entry.leases++
+    entry.requests++
+    let held = true
     return {
       name,
       digest,
@@ -287,54 +276,23 @@ export class AdapterRegistry {
       },
       pin: () => hold.pin(),
       unpin: () => hold.unpin(),
-      release: this.#use(entry, () => hold.release()),
+      release: () => {
+        if (!held) return
+        held = false
+        hold.release()
+        entry.leases--
+        this.#dropIfUnused(entry.holding)
+        if (entry.leases === 0) entry.left?.()
+      },
     }
-  }
-
-  /** Holds the bytes of the current version for a generation on what is made of them; null if there is none of that name. */
-  hold(name: string): AdapterHold | null {
-    const entry = this.#names.get(name)
-    if (!entry) return null
-    const { adapter } = entry.holding.version
-    return { adapter, digest: adapter.digest, release: this.#use(entry) }
-  }
-
-  /** Whether the bytes with this digest can be asked for. */
-  isNamed(digest: string): boolean {
-    return (this.#holdings.get(digest)?.names ?? 0) > 0
-  }
-
-  /** `tell` learns of bytes that lose their last name. */
-  onNameless(tell: (digest: string) => void): void {
-    this.#tellNameless = tell
   }
 
   close(): void {
     this.#pool.close()
   }
 
-  /** Counts a generation under `entry`. What comes back ends it. */
-  #use(entry: Entry, letGo: () => void = () => undefined): () => void {
-    const { holding } = entry
-    entry.leases++
-    entry.requests++
-    holding.leases++
-    let isOver = false
-    return () => {
-      if (isOver) return
-      isOver = true
-      letGo()
-      entry.leases--
-      holding.leases--
-      this.#dropIfUnused(holding)
-      if (entry.leases === 0) entry.left?.()
-    }
-  }
-
-  /** A composition has none; its own says what it is. */
   #namesOf(version: AdapterVersion): string[] {
-    const names = this.list().flatMap(({ name, digest }) => (digest === version.adapter.digest ? name : []))
-    return names.length > 0 ? names : [version.name]
+    return this.list().flatMap(({ name, digest }) => (digest === version.adapter.digest ? name : []))
   }
 
   /** @throws TooManyPinnedError when pinning these bytes for `name` would leave no place for others */
@@ -349,7 +307,7 @@ export class AdapterRegistry {
   /** Keeps a version on the GPU, and starts bringing it there. */
   #keep(holding: Holding): void {
     holding.version.keepers++
-    const hold = this.residency.acquire(holding.version)
+    const hold = this.#residency.acquire(holding.version)
     const letGo = (): void => {
       hold.release()
       this.#dropIfUnused(holding)
@@ -360,7 +318,6 @@ export class AdapterRegistry {
   /** An entry whose name is gone: resolves when nothing leases it any more. */
   #leave(entry: Entry): Promise<void> {
     entry.holding.names--
-    if (entry.holding.names === 0) this.#tellNameless(entry.record.digest)
     if (entry.record.pinned) entry.holding.version.keepers--
     if (entry.leases === 0) {
       this.#dropIfUnused(entry.holding)
@@ -375,9 +332,9 @@ export class AdapterRegistry {
     })
   }
 
-  #dropIfUnused({ names, leases, version }: Holding): void {
-    if (names > 0 || leases > 0 || version.isLeased) return
-    this.residency.evict(version)
+  #dropIfUnused({ names, version }: Holding): void {
+    if (names > 0 || version.isLeased) return
+    this.#residency.evict(version)
     this.#holdings.delete(version.adapter.digest)
   }
 }

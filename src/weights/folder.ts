@@ -2,8 +2,10 @@
  * A folder of named files, wherever it lies: a directory, a file picker, an address, memory. Paths inside it may come
  * from hostile files (a shard index), so they are checked here, once, before any host sees them.
  */
+import { filePaths } from './filePaths.ts'
+import type { UrlOptions } from './rangeClient.ts'
 import { blobSource, bytesSource, type RandomAccess, SourceError } from './source.ts'
-import { openUrl, type UrlOptions } from './urlSource.ts'
+import { openUrl } from './urlSource.ts'
 
 export interface Folder {
   /** Path or address, for messages. */
@@ -68,23 +70,12 @@ export function memoryFolder(name: string, files: Readonly<Record<string, Uint8A
  * without its own name.
  */
 export function filesFolder(name: string, files: Iterable<File>): Folder {
-  const all = [...files].map((file) => [file.webkitRelativePath || file.name, file] as const)
-  const roots = new Set(all.map(([path]) => (path.includes('/') ? path.slice(0, path.indexOf('/') + 1) : '')))
-  const root = roots.size === 1 ? [...roots][0]! : ''
-  return memoryFolder(name, Object.fromEntries(all.map(([path, file]) => [path.slice(root.length), file])))
+  return memoryFolder(name, Object.fromEntries(filePaths(files)))
 }
 
 /** A folder at an address, such as `https://example.org/models/tiny/`; a query of the base goes with every file. */
 export function urlFolder(base: string | URL, options: UrlOptions = {}): Folder {
-  const root = new URL(base)
-  if (!root.pathname.endsWith('/')) root.pathname += '/'
-  const name = root.origin + root.pathname
-  const address = (path: string): URL => {
-    const url = new URL(root)
-    // Encoded part by part: a `?`, `#` or `%2e%2e` in a name stays a name.
-    url.pathname += checkPath(name, path).split('/').map(encodeURIComponent).join('/')
-    return url
-  }
+  const { name, address } = folderAddress(base)
   const folder: Folder = {
     name,
     async open(path, signal) {
@@ -97,4 +88,18 @@ export function urlFolder(base: string | URL, options: UrlOptions = {}): Folder 
     },
   }
   return folder
+}
+
+/** The name of the folder at an address, and the addresses of the files in it. */
+export function folderAddress(base: string | URL): { readonly name: string; readonly address: (path: string) => URL } {
+  const root = new URL(base)
+  if (!root.pathname.endsWith('/')) root.pathname += '/'
+  const name = root.origin + root.pathname
+  const address = (path: string): URL => {
+    const url = new URL(root)
+    // Encoded part by part: a `?`, `#` or `%2e%2e` in a name stays a name.
+    url.pathname += checkPath(name, path).split('/').map(encodeURIComponent).join('/')
+    return url
+  }
+  return { name, address }
 }
