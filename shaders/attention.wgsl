@@ -28,6 +28,8 @@ struct Params {
   window: u32, // positions a row sees, itself included; 0: all
   scale: f32,
   head4: u32, // HEAD4 again
+  fold: u32, // of this layer, and how many there are: see cache_slot
+  folds: u32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> step_words: array<u32>;
@@ -49,7 +51,7 @@ fn main(team: Team, @builtin(workgroup_id) group: vec3<u32>) {
   let share_first = index % teams * HEADS;
   let heads = params.kv_heads * SHARE;
   let head_first = kv_head * SHARE + share_first;
-  let blocks = row_blocks(row);
+  let blocks = row_blocks(row) + params.fold;
   let position = row_position(row);
   let begin = window_begin(position, params.window);
 
@@ -92,7 +94,7 @@ fn main(team: Team, @builtin(workgroup_id) group: vec3<u32>) {
 
     for (var at = first - first % lanes; at <= last; at += lanes) {
       let seen = at + lane >= first && at + lane <= last;
-      let key = (cache_slot(blocks, clamp(at + lane, first, last)) * params.kv_heads + kv_head) * HEAD4;
+      let key = (cache_slot(blocks, params.folds, clamp(at + lane, first, last)) * params.kv_heads + kv_head) * HEAD4;
       var scores = array<f32, HEADS>(); // Dawn 0.6.2 clears a var without an initialiser once, not in every turn of a loop
       for (var i = 0u; i < LANE4; i++) {
         let end = min((i + 1u) * lanes, HEAD4);
@@ -121,7 +123,7 @@ fn main(team: Team, @builtin(workgroup_id) group: vec3<u32>) {
       team_sync();
       let end = min(last + 1u, at + lanes);
       for (var seen_at = max(first, at); seen_at < end; seen_at++) {
-        let value = (cache_slot(blocks, seen_at) * params.kv_heads + kv_head) * HEAD4;
+        let value = (cache_slot(blocks, params.folds, seen_at) * params.kv_heads + kv_head) * HEAD4;
         var weights: array<f32, HEADS>;
         for (var h = 0u; h < HEADS; h++) { weights[h] = team_get(team, h, seen_at - at); }
         for (var i = 0u; i < LANE4; i++) {

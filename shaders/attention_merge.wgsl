@@ -14,6 +14,8 @@ struct Params {
   window: u32,
   scale: f32,
   head4: u32,
+  fold: u32,
+  folds: u32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> step_words: array<u32>;

@@ -27,6 +27,8 @@ struct Params {
   k_gain_at: u32,
   slot_words: u32, // see gain_own
   q_gain_word: u32, // that of k follows
+  fold: u32, // of this layer, and how many there are: see cache_slot
+  folds: u32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> step_words: array<u32>;
@@ -58,7 +60,7 @@ fn main(team: Team, @builtin(workgroup_id) group: vec3<u32>) {
   let row_start = row * all_heads * 2u * half4;
   let first = head * 2u * half4; // of the head, within the row
   let position = row_position(row);
-  let slot = cache_slot(row_blocks(row), position);
+  let slot = cache_slot(row_blocks(row) + params.fold, params.folds, position);
 
   let is_query = head < params.heads;
   let is_value = head >= params.heads + params.kv_heads;

@@ -19,9 +19,10 @@ fn row_blocks(row: u32) -> u32 { return step_words[step_words[3] + row * STEP_RO
 /// Adapter slot of the row + 1; 0 for the base.
 fn row_slot(row: u32) -> u32 { return step_words[step_words[3] + row * STEP_ROW_WORDS + 3u]; }
 
-/// Slot in the cache of a position: physical block * BLOCK + offset in the block.
-fn cache_slot(blocks: u32, position: u32) -> u32 {
-  return step_words[blocks + position / BLOCK] * BLOCK + position % BLOCK;
+/// Slot in the cache of a position: physical block * BLOCK + offset in the block. The block table names `folds` blocks for
+/// the same BLOCK positions, one behind the other, and `blocks` is where the one for this layer stands among the first.
+fn cache_slot(blocks: u32, folds: u32, position: u32) -> u32 {
+  return step_words[blocks + position / BLOCK * folds] * BLOCK + position % BLOCK;
 }
 
 /// Words of the header that say where the tiles begin: those of the rows, and those of the logits rows.

@@ -94,6 +94,10 @@ export interface CheckJson {
   readonly digest: string
   readonly rank: number
   readonly modules: AdapterReport['modules']
+  /** The base's layers in the order in which it runs them, if not as the base does; its requests then have steps of their own. */
+  readonly layers: AdapterReport['layers']
+  /** How many times as much KV cache a token takes as with the base. */
+  readonly kv_factor: number
   readonly notes: readonly string[]
   readonly bytes: AdapterReport['bytes']
   /** Names under which the same bytes are served already: they would be stored once. */
@@ -122,6 +126,8 @@ export async function checkAdapter(exchange: Exchange, params: CheckParams): Pro
       digest: report.digest,
       rank: report.rank,
       modules: report.modules,
+      layers: report.layers,
+      kv_factor: report.kvFactor,
       notes: report.notes,
       bytes: report.bytes,
       loaded_as: report.loadedAs,

@@ -3,6 +3,8 @@
  * A step is a batch of token rows. Each sequence in it contributes one contiguous span: a chunk of its prompt
  * (prefill) or its newest token (decode). The runner may order the spans as it likes (it sorts them by adapter slot).
  *
+ * All sequences of a step run the same layers: those of the base, or those of adapters whose list is the same.
+ *
  * Steps are submitted before the results of earlier ones are known. So a token that a step draws stays on the device, in
  * the register of its sequence, and the next step reads it there.
  */
@@ -23,7 +25,10 @@ export interface Span {
    * penalties: a number below maxSpans that no other running sequence has. Without one the token is not kept.
    */
   readonly register?: number
-  /** Physical KV block of each logical block, covering at least start + tokens.length positions. */
+  /**
+   * Physical KV block of each logical block, covering at least start + tokens.length positions; where the adapter's layers
+   * have several folds, a block for each of them, one behind the other.
+   */
   readonly blockTable: readonly number[]
   /** Adapter pool slot, or null for the base model. */
   readonly slot: number | null
@@ -143,6 +148,11 @@ export const MAX_IN_FLIGHT = 8
 /** Stop ids of a row that the device looks at. */
 export const MAX_STOP_IDS = 32
 
+/** Blocks that the tables of a step can name together. */
+export function blockTableRoom({ maxSpans, maxModelLen, blockSize }: RunnerLimits): number {
+  return maxSpans * Math.ceil(maxModelLen / blockSize)
+}
+
 /** Token rows of a span. */
 export function numRowsOf({ tokens }: Span): number {
   return tokens?.length ?? 1
@@ -158,7 +168,7 @@ export interface RunnerLimits {
   /** KV blocks in all, and tokens in one. */
   readonly numBlocks: number
   readonly blockSize: number
-  /** Longest sequence, prompt and answer, in tokens. */
+  /** Longest sequence, prompt and answer, in tokens. The block tables of a step have room for maxSpans of them. */
   readonly maxModelLen: number
   readonly vocabSize: number
 }

@@ -3,10 +3,10 @@
  * buffers. The API has checked its own fields before, in its own words.
  */
 import { MAX_BANNED } from '../model/adjustment.ts'
-import type { RunnerLimits } from './batch.ts'
+import { blockTableRoom, type RunnerLimits } from './batch.ts'
 import { checkSampling } from './checkSampling.ts'
 import { ContextLengthError, InvalidGenerationError } from './errors.ts'
-import type { GenerationRequest } from './generation.ts'
+import type { AdapterLease, GenerationRequest } from './generation.ts'
 
 /** Most of the likeliest tokens that can be reported. */
 export const MAX_TOP_LOGPROBS = 20
@@ -15,10 +15,22 @@ export const MAX_TOP_LOGPROBS = 20
 export function checkRequest(request: GenerationRequest, limits: RunnerLimits): void {
   checkValues(request, limits)
   const numTokens = request.prompt.length + (request.maxTokens > 0 ? 1 : 0)
-  const numKvTokens = limits.numBlocks * limits.blockSize
-  if (numTokens > Math.min(limits.maxModelLen, numKvTokens)) {
-    throw new ContextLengthError(request.prompt.length, limits.maxModelLen, numKvTokens)
+  if (numTokens > contextLengthOf(limits, request.adapter)) {
+    throw new ContextLengthError(request.prompt.length, limits.maxModelLen, numKvTokensOf(limits, request.adapter))
   }
+}
+
+/** Most tokens that prompt and answer may have together: what the model allows and all KV blocks hold. */
+export function contextLengthOf(limits: RunnerLimits, adapter: AdapterLease | null): number {
+  return Math.min(limits.maxModelLen, numKvTokensOf(limits, adapter))
+}
+
+/** Tokens that all KV blocks hold of a sequence with this adapter, whose layers may take more of them than the base's. */
+function numKvTokensOf(limits: RunnerLimits, adapter: AdapterLease | null): number {
+  const { numFolds = 1 } = adapter?.layers ?? {}
+  // With several blocks for the same tokens, one table must still name them.
+  const numBlocks = numFolds === 1 ? limits.numBlocks : Math.min(limits.numBlocks, blockTableRoom(limits))
+  return Math.floor(numBlocks / numFolds) * limits.blockSize
 }
 
 function checkValues(request: GenerationRequest, { vocabSize }: RunnerLimits): void {

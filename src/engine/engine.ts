@@ -11,7 +11,7 @@
  */
 import { invariant, LorikeetError } from '../errors.ts'
 import type { LogitsRecord, LogitsRow, Runner, StepResult } from './batch.ts'
-import { checkRequest, MAX_TOP_LOGPROBS } from './checkRequest.ts'
+import { checkRequest, contextLengthOf, MAX_TOP_LOGPROBS } from './checkRequest.ts'
 import { EchoTimer } from './echoTimer.ts'
 import { EngineClosedError, EngineUnavailableError, StepFailedError } from './errors.ts'
 import type { Generation, GenerationEngine, GenerationRequest } from './generation.ts'
@@ -133,7 +133,7 @@ export class Engine implements GenerationEngine {
     if (this.#failure) throw new EngineUnavailableError(this.#failure)
     checkRequest(request, this.#runner.limits)
 
-    const sequence = new Sequence(request, this.#scheduler.contextLength)
+    const sequence = new Sequence(request, contextLengthOf(this.#runner.limits, request.adapter))
     if (sequence.numWanted > 0) this.#scheduler.add(sequence)
     const generation = new LiveGeneration(sequence, this.#port)
     this.#live.set(sequence, generation)

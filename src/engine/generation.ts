@@ -1,3 +1,4 @@
+import type { LayerList } from '../model/layerList.ts'
 import type { SamplingParams, TokenLogprobs } from './batch.ts'
 
 /** What the engine is asked for: tokens in, tokens out. Text, stop strings and templates are the caller's business. */
@@ -37,6 +38,8 @@ export interface AdapterLease {
   readonly digest: string
   /** Tokens from whose last occurrence in the prompt on it works; null or missing: it always does. */
   readonly invocation?: readonly number[] | null
+  /** The layers it runs; null or missing: the base's. */
+  readonly layers?: LayerList | null
   /** Pool slot if the adapter is on the GPU now, else null (it is on its way; the sequence is passed over). */
   readonly slot: number | null
   /** Where slot is null: resolves when it is not any more, rejects with a LorikeetError if the adapter cannot come. */

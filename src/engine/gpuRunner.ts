@@ -185,8 +185,11 @@ export class GpuRunner implements Runner {
 
   /** What the adapters of this step do together: it decides what is dispatched, and how wide. */
   #use(spans: readonly Span[]): AdapterUse {
-    const slots = [...new Set(spans.map(({ slot }) => slot))].filter((slot) => slot !== null)
-    return combineUses(slots.map((slot) => this.#parts.adapters.use(slot)))
+    const slots = [...new Set(spans.map(({ slot }) => slot))]
+    const uses = slots.map((slot) => (slot === null ? null : this.#parts.adapters.use(slot)))
+    const passes = new Set(uses.map((use) => use?.layers?.key))
+    invariant(passes.size === 1, 'The rows of a step run different layers')
+    return combineUses(uses.filter((use) => use !== null))
   }
 }
 

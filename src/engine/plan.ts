@@ -1,6 +1,6 @@
 /** One planned step: the batch for the runner and, beside it, whose spans these are. */
 import { invariant } from '../errors.ts'
-import { type Batch, numRowsOf, type RunnerLimits, type Span } from './batch.ts'
+import { type Batch, blockTableRoom, numRowsOf, type RunnerLimits, type Span } from './batch.ts'
 import type { AdapterRows } from './observer.ts'
 import type { Sequence } from './sequence.ts'
 
@@ -31,11 +31,13 @@ export function rowsByAdapter({ batch, sequences }: Plan): readonly AdapterRows[
   return [...byName.values()]
 }
 
-/** Fills a step up to the runner's limits. */
+/** Fills a step up to the runner's limits, with sequences that run the same layers: the first one decides. */
 export class PlanBuilder {
   readonly #limits: RunnerLimits
   #rowsLeft: number
   #logitsRowsLeft: number
+  /** Blocks that its tables can still name: too few only where adapters with more layers than the base share long prompts. */
+  #blocksLeft: number
   readonly #spans: Span[] = []
   readonly #sequences: Sequence[] = []
 
@@ -43,11 +45,21 @@ export class PlanBuilder {
     this.#limits = limits
     this.#rowsLeft = limits.maxRows
     this.#logitsRowsLeft = limits.maxLogitsRows
+    this.#blocksLeft = blockTableRoom(limits)
   }
 
   /** Whether any sequence can still have a row. */
   get hasRoom(): boolean {
     return this.#rowsLeft > 0 && this.#logitsRowsLeft > 0
+  }
+
+  get isEmpty(): boolean {
+    return this.#spans.length === 0
+  }
+
+  /** Whether `sequence` runs the layers of this step. */
+  takes({ pass }: Sequence): boolean {
+    return pass === (this.#sequences[0]?.pass ?? pass)
   }
 
   /**
@@ -63,9 +75,11 @@ export class PlanBuilder {
       count = firstTooMany.row
       logits.length = this.#logitsRowsLeft
     }
-    if (count === 0) return
+    const { tokens, register, numComputed: start, numFolds } = sequence
+    const numBlocks = Math.ceil((start + count) / this.#limits.blockSize) * numFolds
+    if (count === 0 || numBlocks > this.#blocksLeft) return
 
-    const { tokens, register, numComputed: start } = sequence
+    invariant(this.takes(sequence), `Request ${sequence.request.id} runs other layers than its step`)
     invariant(register !== null, `Request ${sequence.request.id} is planned but does not run`)
     const end = start + count
     const isFed = start >= tokens.length
@@ -74,7 +88,7 @@ export class PlanBuilder {
       tokens: isFed ? null : tokens.slice(start, end),
       start,
       register,
-      blockTable: sequence.blocks.slice(0, Math.ceil(end / this.#limits.blockSize)),
+      blockTable: sequence.blocks.slice(0, numBlocks),
       slot: sequence.slot,
       ...(start < sequence.activeFrom && { activeFrom: sequence.activeFrom }),
       logits,
@@ -82,12 +96,13 @@ export class PlanBuilder {
     this.#sequences.push(sequence)
     this.#rowsLeft -= count
     this.#logitsRowsLeft -= logits.length
+    this.#blocksLeft -= numBlocks
     sequence.planned(count, logits)
   }
 
   /** The step, or null if nothing found room or nobody had work. */
   build(): Plan | null {
-    if (this.#spans.length === 0) return null
+    if (this.isEmpty) return null
     return {
       batch: { spans: this.#spans },
       sequences: this.#sequences,

@@ -4,6 +4,9 @@
  * everything its keys and values depend on, an adapter never meets another's, and two names of the same bytes share. An
  * adapter that waits for its invocation shares what comes before it with the base.
  *
+ * A sequence that has several physical blocks for the same tokens, one for each fold of its layers, shares all of them or
+ * none.
+ *
  * A block is entered when the step that completes it has run, and stays known after its last owner has left, until it
  * is needed for something else.
  */
@@ -25,19 +28,21 @@ export class PrefixCache {
     this.#enabled = enabled
   }
 
-  /** The known blocks that a waiting sequence can begin with. At least one of its tokens is left to compute. */
+  /** The known physical blocks that a waiting sequence can begin with. At least one of its tokens is left to compute. */
   find(sequence: Sequence): number[] {
     const found: number[] = []
     const most = this.#numUsable(sequence)
-    while (found.length < most) {
-      const block = this.#blocks.find(this.#address(sequence, found.length))
-      if (block === null) break
-      found.push(block)
+    for (let index = 0; index < most; index++) {
+      for (let fold = 0; fold < sequence.numFolds; fold++) {
+        const block = this.#blocks.find(ofFold(this.#address(sequence, index), fold))
+        if (block === null) return found.slice(0, index * sequence.numFolds)
+        found.push(block)
+      }
     }
     return found
   }
 
-  /** Whether one of `running` is about to complete a block that `sequence` could use behind the `numFound` known ones. */
+  /** Whether one of `running` is about to complete a block that `sequence` could use behind the `numFound` logical ones known. */
   isComing(sequence: Sequence, numFound: number, running: readonly Sequence[]): boolean {
     if (numFound >= this.#numUsable(sequence)) return false
     const end = (numFound + 1) * this.#blocks.blockSize
@@ -56,7 +61,10 @@ export class PrefixCache {
     sequence.numConfirmed = end
     if (!this.#enabled) return
     for (let index = first; (index + 1) * blockSize <= end; index++) {
-      this.#blocks.enter(sequence.blocks[index]!, this.#address(sequence, index))
+      for (let fold = 0; fold < sequence.numFolds; fold++) {
+        const block = sequence.blocks[index * sequence.numFolds + fold]!
+        this.#blocks.enter(block, ofFold(this.#address(sequence, index), fold))
+      }
     }
   }
 
@@ -87,4 +95,8 @@ export class PrefixCache {
     const before = addresses.at(-1) ?? `${this.#modelDigest}/base`
     return bytesToHex(sha256(new TextEncoder().encode(`${before}${begins}/${tokens.slice(start, end).join()}`)))
   }
+}
+
+function ofFold(address: string, fold: number): string {
+  return fold === 0 ? address : `${address}+${fold}`
 }

@@ -11,6 +11,10 @@
  *    runs, so that what runs ends and unpins the slot that it waits for. One that lacks blocks stops the line at once:
  *    those behind it would take what it waits for.
  *
+ * Sequences whose adapter runs other layers than the base's (layerList.ts) cannot share a step with the others. Passes take
+ * turns: a step is of the one that has waited longest among those with something to compute, so that each running sequence
+ * gets its token as often as any other. Blocks, registers and the order of arrival are everybody's.
+ *
  * Steps are planned while earlier ones run. The device runs them in order, so what a sequence leaves behind (blocks, a
  * register, an adapter's slot) can be given to another at once: the steps of that one come later. Only a sequence that was
  * preempted waits until all its results are there, for it computes its tokens again and has to know them.
@@ -20,6 +24,7 @@
  */
 import { invariant } from '../errors.ts'
 import { numRowsOf, type RunnerLimits } from './batch.ts'
+import { contextLengthOf } from './checkRequest.ts'
 import { QueueFullError } from './errors.ts'
 import { KvBlocks } from './kvBlocks.ts'
 import { type Plan, PlanBuilder } from './plan.ts'
@@ -49,6 +54,8 @@ export class Scheduler {
   readonly #waiting: Sequence[] = []
   /** In order of admission: the newest is last. */
   readonly #running: Sequence[] = []
+  /** Passes of running sequences in the order of their turns: who has waited longest comes first. */
+  #turns: readonly string[] = []
   /** Registers of the device that no running sequence has. */
   readonly #registers: number[]
   #numPreemptions = 0
@@ -66,9 +73,9 @@ export class Scheduler {
     this.#registers = Array.from({ length: this.#maxRunning }, (_, i) => i)
   }
 
-  /** Most tokens a sequence may have, prompt and answer: what the model allows and all KV blocks hold. */
+  /** Most tokens a sequence of the base may have, prompt and answer. */
   get contextLength(): number {
-    return Math.min(this.#limits.maxModelLen, this.blocks.numTokens)
+    return contextLengthOf(this.#limits, null)
   }
 
   get numWaiting(): number {
@@ -108,9 +115,14 @@ export class Scheduler {
   /** The next step, or null if there is nothing to run now. */
   plan(): Plan | null {
     const step = new PlanBuilder(this.#limits)
-    this.#continueRunning(step)
+    for (const pass of this.#passesInTurn()) {
+      this.#continueRunning(step, pass)
+      if (!step.isEmpty) break
+    }
     this.#admitWaiting(step)
-    return step.build()
+    const plan = step.build()
+    if (plan) this.#hadTurn(plan.sequences[0]!.pass)
+    return plan
   }
 
   /**
@@ -136,8 +148,21 @@ export class Scheduler {
     this.blocks.checkIntegrity(this.#running.map((sequence) => sequence.blocks))
   }
 
-  #continueRunning(step: PlanBuilder): void {
-    const plannable = this.#running.filter((sequence) => sequence.isPlannable)
+  /** Of running sequences that have something to compute. */
+  #passesInTurn(): readonly string[] {
+    const passes = new Set(this.#running.filter(({ isPlannable }) => isPlannable).map(({ pass }) => pass))
+    // Who comes new lines up behind those that wait.
+    return [...new Set([...this.#turns, ...passes])].filter((pass) => passes.has(pass))
+  }
+
+  #hadTurn(pass: string): void {
+    const passes = new Set(this.#running.map((sequence) => sequence.pass))
+    const others = [...new Set([...this.#turns, ...passes])].filter((other) => other !== pass && passes.has(other))
+    this.#turns = [...others, pass]
+  }
+
+  #continueRunning(step: PlanBuilder, pass: string): void {
+    const plannable = this.#running.filter((sequence) => sequence.pass === pass && sequence.isPlannable)
     const decoding = plannable.filter((sequence) => sequence.numPending === 1)
     const prefilling = plannable.filter((sequence) => sequence.numPending > 1)
     for (const sequence of decoding) {
@@ -150,7 +175,7 @@ export class Scheduler {
 
   /** Gets the block that the newest token of `sequence` may need. False if it was itself the one to give way. */
   #growOrPreempt(sequence: Sequence): boolean {
-    const numMissing = this.blocks.blocksFor(sequence.numWanted) - sequence.blocks.length
+    const numMissing = this.#numBlocksFor(sequence) - sequence.blocks.length
     while (!this.blocks.canAllocate(numMissing)) {
       const newest = this.#running.at(-1)!
       this.#preempt(newest)
@@ -180,21 +205,22 @@ export class Scheduler {
         continue
       }
       const prefix = this.#prefixes.find(sequence)
-      if (mayPass && this.#prefixes.isComing(sequence, prefix.length, this.#running)) {
+      if (mayPass && this.#prefixes.isComing(sequence, prefix.length / sequence.numFolds, this.#running)) {
         passedOver.push(sequence)
         continue
       }
       if (!this.#canAdmit(sequence, prefix)) return
       this.#admit(sequence, prefix)
-      step.add(sequence)
+      if (step.takes(sequence)) step.add(sequence) // else at the turn of its pass
       for (const earlier of passedOver.splice(0)) earlier.numPassedOver++
     }
   }
 
   /** Beside others it must leave one block for each of them and itself, or the next few tokens would cost a preemption. */
   #canAdmit(sequence: Sequence, prefix: readonly number[]): boolean {
-    const numSpare = this.#running.length === 0 ? 0 : this.#running.length + 1
-    const numNew = this.blocks.blocksFor(sequence.numWanted) - prefix.length
+    const others = this.#running.reduce((sum, { numFolds }) => sum + numFolds, 0)
+    const numSpare = others === 0 ? 0 : others + sequence.numFolds
+    const numNew = this.#numBlocksFor(sequence) - prefix.length
     return this.blocks.canAllocate(numNew + this.blocks.countFree(prefix) + numSpare)
   }
 
@@ -202,9 +228,9 @@ export class Scheduler {
     drop(this.#waiting, sequence)
     sequence.adapter?.pin()
     this.blocks.share(prefix)
-    const numNew = this.blocks.blocksFor(sequence.numWanted) - prefix.length
+    const numNew = this.#numBlocksFor(sequence) - prefix.length
     sequence.blocks.push(...prefix, ...this.blocks.allocate(numNew))
-    sequence.numComputed = prefix.length * this.blocks.blockSize
+    sequence.numComputed = (prefix.length / sequence.numFolds) * this.blocks.blockSize
     sequence.numConfirmed = sequence.numComputed
     sequence.numPassedOver = 0
     sequence.register = this.#registers.pop()!
@@ -213,6 +239,10 @@ export class Scheduler {
     sequence.numCached = sequence.numComputed
     this.#numPromptTokens += sequence.numPrompt
     this.#numCachedTokens += sequence.numCached
+  }
+
+  #numBlocksFor({ numWanted, numFolds }: Sequence): number {
+    return this.blocks.blocksFor(numWanted) * numFolds
   }
 
   #release(sequence: Sequence): void {

@@ -28,7 +28,7 @@ export class Sequence {
   readonly tokens: number[]
   /** Where the device keeps its newest token while it runs; null while it waits. Set by the scheduler. */
   register: number | null = null
-  /** Physical KV blocks in the order of its tokens. Filled and emptied by the scheduler. */
+  /** Physical KV blocks in the order of its tokens, for each logical one as many as it has folds. Kept by the scheduler. */
   readonly blocks: number[] = []
   /** Planned steps with a span of it whose results have not come. */
   numStepsInFlight = 0
@@ -75,6 +75,16 @@ export class Sequence {
   /** The adapter that it runs with: that of the request, unless its prompt does not invoke it. */
   get adapter(): AdapterLease | null {
     return this.activeFrom === Number.POSITIVE_INFINITY ? null : this.request.adapter
+  }
+
+  /** Names the layers that it runs: it shares steps only with sequences that run the same. The base's are ''. */
+  get pass(): string {
+    return this.adapter?.layers?.key ?? ''
+  }
+
+  /** Physical KV blocks for each logical one. */
+  get numFolds(): number {
+    return this.adapter?.layers?.numFolds ?? 1
   }
 
   /** False while its adapter is on its way to the GPU. */

@@ -13,23 +13,24 @@ import type { LoraPart, LoraTensor, LoraVector, NormalAdapter, VocabularyChange 
 const FORMAT = 'lorikeet adapter 1'
 
 /**
- * SHA-256, in hex, over everything that an adapter computes with: its modules in their order with place, rank and scale,
- * its norms, its changes to embedding and output layer, its invocation, and the type, shape and bytes of each tensor.
+ * SHA-256, in hex, over everything that an adapter computes with: the layers it runs, its modules in their order with place,
+ * rank and scale, its norms, its changes to embedding and output layer, its invocation, and the type, shape and bytes of each tensor.
  */
 export async function digestAdapter(adapter: Parts): Promise<string> {
-  const { modules, norms = [], embedding, head, invocation } = adapter
+  const { layers, modules, norms = [], embedding, head, invocation } = adapter
   const lines = await Promise.all([
     ...modules.map((module) => describePart(`${module.layer} ${module.projection}`, module)),
     ...norms.map(({ layer, norm, gain }) => describe([`norm ${layer ?? '-'} ${norm}`, gain])),
     ...describeChange('embedding', embedding),
     ...describeChange('head', head),
   ])
+  if (layers) lines.push(`layers ${layers.key}`)
   if (invocation) lines.push(`invocation ${invocation.join(' ')}`)
   const text = [FORMAT, ...lines].join('\n')
   return bytesToHex(sha256(new TextEncoder().encode(text)))
 }
 
-type Parts = Pick<NormalAdapter, 'modules' | 'norms' | 'embedding' | 'head' | 'invocation'>
+type Parts = Pick<NormalAdapter, 'layers' | 'modules' | 'norms' | 'embedding' | 'head' | 'invocation'>
 type Named = readonly [name: string, tensor: LoraTensor | LoraVector]
 
 async function describePart(place: string, part: LoraPart): Promise<string> {

@@ -7,7 +7,7 @@
 import type { Gpu } from '../gpu/gpu.ts'
 import type { BoundKernel, Grid } from '../gpu/kernel.ts'
 import type { Tracked } from '../gpu/ledger.ts'
-import { entryPlace, type TableGroup } from '../model/adapterTable.ts'
+import { entryPlace, slabLayer, type TableGroup } from '../model/adapterTable.ts'
 import {
   doraEmbedNormGrid,
   doraEmbedNormJob,
@@ -39,7 +39,7 @@ interface Shared {
   readonly job: Tracked
   /** Sums over the tokens of an embedding so far, [hidden]. */
   readonly squares: Tracked
-  /** Params of each shard, by shardKey(). */
+  /** Params of each kind of shard, by shapeKey(). */
   readonly shapes: ReadonlyMap<string, GPUBufferBinding>
   readonly kernels: Map<string, BoundKernel>
 }
@@ -102,9 +102,9 @@ export class DoraNorms {
   }
 
   /** All row scales of a group or none: what is half known would be divided twice. */
-  async #remember({ layer, projections }: PackedGroup, slabOffset: number): Promise<void> {
+  async #remember({ layer, group, projections }: PackedGroup, slabOffset: number): Promise<void> {
     const scaled = projections.filter((one) => one?.rowScaleOffset != null) as PackedProjection[]
-    const slab = this.#buffers.slabOf(layer)
+    const slab = this.#buffers.slabOf(slabLayer(this.#spec, layer, group))
     const scales = await Promise.all(
       scaled.map(({ rowScaleOffset, out }) => this.#gpu.readback(slab, slabOffset + rowScaleOffset!, out * 4)),
     )
@@ -118,7 +118,8 @@ export class DoraNorms {
 
   async *#slices(shared: Shared, slot: number, packed: PackedGroup): AsyncGenerator<Slice> {
     const { can } = this.#gpu
-    const { shards, rows, cols } = this.#matrix(packed.layer, packed.group)
+    const { shards, rows, cols } = this.#matrix(packed.baseLayer, packed.group)
+    const line = entryLine(this.#spec, slot, packed)
     const rank = Math.max(...packed.projections.map((one) => one?.paddedRank ?? 0))
     const rowWork = cols * (rank + 1)
     const most = Math.max(1, Math.floor(SLICE_WORK / rowWork / ROW_STEP)) * ROW_STEP
@@ -129,10 +130,10 @@ export class DoraNorms {
         const work = count * rowWork
         if (packed.group === 'embedding') {
           const at = shard.rowStart + first
-          const job = doraEmbedNormJob({ slot, first, count, begins: at === 0, ends: at + count === rows })
+          const job = doraEmbedNormJob({ slot: line, first, count, begins: at === 0, ends: at + count === rows })
           yield { kernel, job, work, grid: doraEmbedNormGrid(can, cols) }
         } else {
-          yield { kernel, job: doraNormJob(slot, first, count), work, grid: doraNormGrid(can, count) }
+          yield { kernel, job: doraNormJob(line, first, count), work, grid: doraNormGrid(can, count) }
         }
       }
     }
@@ -145,25 +146,22 @@ export class DoraNorms {
   }
 
   async #prepare(): Promise<Shared> {
-    const places = this.#weights.layers.flatMap((_, layer) => GROUPS.map((group) => ({ layer, group })))
-    const { numLayers, hiddenSize } = this.#spec
-    const all: { layer: number; group: TableGroup }[] = [
-      ...places,
-      { layer: numLayers, group: 'embedding' },
-      { layer: numLayers, group: 'head' },
-    ]
-    const shapes = all.flatMap(({ layer, group }) =>
-      this.#matrix(layer, group).shards.map((shard) => {
-        return { key: shardKey(layer, group, shard), words: this.#params(layer, group, shard) }
-      }),
-    )
+    const shapes = new Map<string, Uint32Array<ArrayBuffer>>()
+    for (let layer = 0; layer < this.#spec.numLayers; layer++) {
+      for (const group of [...GROUPS, 'embedding', 'head'] as const) {
+        for (const shard of this.#matrix(layer, group).shards) {
+          shapes.set(shapeKey(group, shard), this.#params(group, shard))
+        }
+      }
+    }
+    const { hiddenSize } = this.#spec
     const [job, squares] = await this.#gpu.allocateAll([
       { label: 'DoRA norms, which rows', purpose: 'params', byteLength: 16 },
       { label: 'DoRA norms, sums', purpose: 'params', byteLength: hiddenSize * 4 },
     ])
     try {
-      const params = await ParamArena.create(this.#gpu, shapes.length)
-      const bound = new Map(shapes.map(({ key, words }) => [key, params.add(words)]))
+      const params = await ParamArena.create(this.#gpu, shapes.size)
+      const bound = new Map([...shapes].map(([key, words]) => [key, params.add(words)]))
       await params.upload()
       return { params: params.buffer, job: job!, squares: squares!, shapes: bound, kernels: new Map() }
     } catch (error) {
@@ -173,9 +171,10 @@ export class DoraNorms {
     }
   }
 
-  #params(layer: number, group: TableGroup, { rowStart }: MatrixShard): Uint32Array<ArrayBuffer> {
+  /** The same for all layers and slots, whose entries the job counts in one go. */
+  #params(group: TableGroup, { rowStart }: MatrixShard): Uint32Array<ArrayBuffer> {
     const { hiddenSize, vocabSize } = this.#spec
-    const place = entryPlace(this.#spec, layer, group)
+    const place = { ...entryPlace(this.#spec, 0, group), layer: 0, numLayers: 1 }
     if (group === 'embedding') return doraEmbedNormParams({ ...place, hidden: hiddenSize, shardStart: rowStart })
     if (group === 'head') return doraNormParams({ ...place, in: hiddenSize, outs: [vocabSize], rowStart })
     const outs = GROUP_PROJECTIONS[group].map((projection) => projectionShape(this.#spec, projection).out)
@@ -187,22 +186,23 @@ export class DoraNorms {
     packed: PackedGroup,
     shard: MatrixShard,
   ): Promise<BoundKernel> {
-    const { layer, group, dtype } = packed
-    const place = shardKey(layer, group, shard)
-    const key = `${place} ${dtype}`
+    const { layer, baseLayer, group, dtype } = packed
+    const shape = shapeKey(group, shard)
+    const home = slabLayer(this.#spec, layer, group)
+    const key = `${shape} ${baseLayer} ${home} ${dtype}`
     const bound = kernels.get(key)
     if (bound) return bound
-    const matrix = this.#matrix(layer, group)
+    const matrix = this.#matrix(baseLayer, group)
     const { can } = this.#gpu
     const { definition, specialisation } =
       group === 'embedding' ? doraEmbedNormKernel(can, matrix.dtype) : doraNormKernel(can, matrix.dtype, [dtype])
     const kernel = await this.#gpu.kernel(definition, specialisation)
     const buffers = {
-      params: shapes.get(place)!,
+      params: shapes.get(shape)!,
       job,
       table: this.#buffers.table,
       w: shard.buffer,
-      slab: this.#buffers.slabOf(layer),
+      slab: this.#buffers.slabOf(home),
       ...(group === 'embedding' && { squares }),
     }
     const made = kernel.bind(buffers, `dora norm ${group}`)
@@ -211,6 +211,12 @@ export class DoraNorms {
   }
 }
 
-function shardKey(layer: number, group: TableGroup, { rowStart }: MatrixShard): string {
-  return `${layer} ${group} ${rowStart}`
+function shapeKey(group: TableGroup, { rowStart }: MatrixShard): string {
+  return `${group} ${rowStart}`
+}
+
+/** Which layer of the table it is, over all slots. */
+function entryLine(spec: ModelSpec, slot: number, { layer, group }: PackedGroup): number {
+  const place = entryPlace(spec, layer, group)
+  return slot * place.numLayers + place.layer
 }

@@ -2,6 +2,7 @@
  * What an adapter will be, before the first byte of its tensors is read: which tensors belong to which module of the
  * base, checked against the base and each other. readPlan.ts reads it.
  */
+import type { LayerList } from '../model/layerList.ts'
 import { type ModelSpec, projectionShape } from '../model/spec.ts'
 import { FLOAT_BYTES } from '../weights/dtype.ts'
 import type { TensorInfo } from '../weights/safetensors.ts'
@@ -9,6 +10,8 @@ import { type AdapterRefusedError, shown, tensorRefusal } from './errors.ts'
 import type { AdaptableModule, NormModule, VocabularyModule } from './modules.ts'
 
 export interface AdapterPlan {
+  /** See NormalAdapter. */
+  readonly layers?: LayerList | null
   /** In the order of the normal form. */
   readonly modules: readonly ModulePlan[]
   readonly norms?: readonly NormPlan[]

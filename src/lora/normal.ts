@@ -1,4 +1,5 @@
 import type { NormName } from '../model/adapterTable.ts'
+import type { LayerList } from '../model/layerList.ts'
 import type { Projection } from '../model/spec.ts'
 import type { FloatDtype } from '../weights/dtype.ts'
 
@@ -9,6 +10,8 @@ import type { FloatDtype } from '../weights/dtype.ts'
 export interface NormalAdapter {
   /** SHA-256 (hex) over the normal form: modules in order, shapes, ranks, scales, dtypes and the tensors' bytes. */
   readonly digest: string
+  /** The layers it runs, where they are not the base's. Wherever else a layer is named, it is a place in this list. */
+  readonly layers?: LayerList
   /** Adapted linear layers of the blocks, sorted by (layer, projection order). */
   readonly modules: readonly LoraModule[]
   /** Norm gains in place of the base's, in the order of PEFT's module list. */

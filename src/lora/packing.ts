@@ -7,6 +7,7 @@
  * find the pieces through a table entry; packedBytes.ts fills them.
  */
 import { ENTRY_HEAD, entryWord, NORM_PLACES, PROJECTION_WORDS, type TableGroup } from '../model/adapterTable.ts'
+import { baseLayers } from '../model/layerList.ts'
 import { GROUP_PROJECTIONS, GROUPS, type Group, groupShape, type ModelSpec, projectionShape } from '../model/spec.ts'
 import { FLOAT_BYTES, type FloatDtype } from '../weights/dtype.ts'
 import type { LoraPart, NormalAdapter, OwnNorm, OwnRows } from './normal.ts'
@@ -46,8 +47,10 @@ export interface PackedRows {
 
 /** Where one layer's group lies, in bytes from the start of the layout it is part of. */
 export interface PackedGroup {
-  /** The number of layers, for what is outside them. */
+  /** As the adapter counts them; of no account for what is outside. */
   readonly layer: number
+  /** The base's layer that stands there. */
+  readonly baseLayer: number
   readonly group: TableGroup
   readonly dtype: FloatDtype
   readonly rankSum: number
@@ -66,7 +69,10 @@ export interface SlabLayout {
   readonly byteLength: number
 }
 
-/** Lays out layers `from` (included) to `to` (excluded), of which there is one more for what is outside. */
+/**
+ * Lays out layers `from` (included) to `to` (excluded) of the base, of which there is one more for what is outside. An
+ * adapter with more layers than the base has the further ones with those whose buffers they share (layerList.ts).
+ */
 export function layoutOf(adapter: NormalAdapter, spec: ModelSpec, from: number, to: number): SlabLayout {
   const groups: PackedGroup[] = []
   let end = 0
@@ -83,6 +89,7 @@ export function layoutOf(adapter: NormalAdapter, spec: ModelSpec, from: number, 
 /** A group before it is laid out. */
 interface Part {
   readonly layer: number
+  readonly baseLayer: number
   readonly group: TableGroup
   readonly inputs: number
   readonly modules: readonly (LoraPart | null)[]
@@ -94,13 +101,18 @@ interface Part {
 function* partsOf(adapter: NormalAdapter, spec: ModelSpec, from: number, to: number): Generator<Part> {
   const gainsOf = (layer: number | null, group: TableGroup): OwnNorm[] =>
     (adapter.norms ?? []).filter((own) => own.layer === layer && NORM_PLACES[own.norm].group === group)
-  for (let layer = from; layer < Math.min(to, spec.numLayers); layer++) {
+  const { layers } = adapter.layers ?? baseLayers(spec)
+  for (const [layer, baseLayer] of layers.entries()) {
+    const home = layer % spec.numLayers
+    if (home < from || home >= to) continue
     const modules = adapter.modules.filter((module) => module.layer === layer)
-    for (const group of GROUPS) yield { ...layerPart(spec, group, modules), layer, gains: gainsOf(layer, group) }
+    for (const group of GROUPS) {
+      yield { ...layerPart(spec, group, modules), layer, baseLayer, gains: gainsOf(layer, group) }
+    }
   }
   if (to <= spec.numLayers) return
   const { vocabSize, hiddenSize } = spec
-  const outer = { layer: spec.numLayers, gains: [] }
+  const outer = { layer: 0, baseLayer: 0, gains: [] }
   const { embedding, head } = adapter
   const rows = (change: typeof embedding) => ({ modules: [change?.lora ?? null], ownRows: change?.rows ?? null })
   yield { ...outer, group: 'embedding', inputs: vocabSize, outs: [hiddenSize], ...rows(embedding) }
@@ -122,7 +134,10 @@ function layerPart(
   }
 }
 
-function packGroup({ layer, group, inputs, modules, outs, gains, ownRows }: Part, start: number): PackedGroup {
+function packGroup(
+  { layer, baseLayer, group, inputs, modules, outs, gains, ownRows }: Part,
+  start: number,
+): PackedGroup {
   const dtypes = new Set(modules.flatMap((module) => (module?.rank ? [module.a.dtype, module.b.dtype] : [])))
   const dtype: FloatDtype = dtypes.size === 1 ? [...dtypes][0]! : 'F32'
   const rankSum = modules.reduce((sum, module) => sum + padRank(module?.rank ?? 0), 0)
@@ -161,6 +176,7 @@ function packGroup({ layer, group, inputs, modules, outs, gains, ownRows }: Part
   }
   return {
     layer,
+    baseLayer,
     group,
     dtype,
     rankSum,
@@ -178,7 +194,7 @@ export function hasScaleOrBias({ rowScaleOffset, biasOffset }: PackedProjection)
   return rowScaleOffset !== null || biasOffset !== null
 }
 
-/** Writes the table entry of a packed group whose layout begins at `slabOffset` bytes. `words` are those of its slot. */
+/** Writes the table entry of a packed group whose layout begins at `slabOffset` bytes. `words` are those of its slots. */
 export function writeEntry(words: Uint32Array, spec: ModelSpec, packed: PackedGroup, slabOffset: number): void {
   const floats = new Float32Array(words.buffer, words.byteOffset, words.length)
   const entry = entryWord(spec, packed.layer, packed.group)

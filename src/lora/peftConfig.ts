@@ -35,6 +35,8 @@ export interface PeftConfig {
   readonly modulesToSave: readonly string[]
   /** Tokens whose rows the adapter brings, by the module they are of. */
   readonly trainableTokens: TrainableTokens
+  /** Ranges [start, end) of the base's layers that the model is made of; null: all, once. */
+  readonly layerReplication: readonly LayerRange[] | null
   /** Activated LoRA: the tokens that invoke the adapter. */
   readonly invocation: readonly number[] | null
   /** PEFT keeps the embedding and the output layer of a tied base equal. */
@@ -64,6 +66,8 @@ export interface TrainableTokens {
   readonly embedding: readonly number[] | null
   readonly head: readonly number[] | null
 }
+
+export type LayerRange = readonly [start: number, end: number]
 
 export type Bias = 'none' | 'all' | 'lora_only'
 
@@ -105,6 +109,7 @@ function parse(fields: ConfigFields, accept: readonly AcceptableRefusal[]): Peft
     loraBias: readLoraBias(fields),
     modulesToSave: readModulesToSave(fields),
     trainableTokens: readTrainableTokens(fields),
+    layerReplication: readLayerReplication(fields),
     invocation: readInvocation(fields),
     ensureWeightTying: fields.boolean('ensure_weight_tying', false),
     absentModulesDoNothing: readInit(fields, accept, notes),
@@ -273,6 +278,19 @@ function readInvocation(fields: ConfigFields): readonly number[] | null {
   if (!Array.isArray(value) || !value.every(isInteger)) throw fields.error(field, 'must be a list of token ids')
   // As in PEFT, where an empty list asks for nothing.
   return value.length > 0 ? value : null
+}
+
+function readLayerReplication(fields: ConfigFields): readonly LayerRange[] | null {
+  const field = 'layer_replication'
+  const value = fields.raw(field) ?? null
+  if (value === null) return null
+  if (!Array.isArray(value)) throw fields.error(field, 'must be a list of ranges')
+  const ranges = value.map((range: JsonValue): LayerRange => {
+    if (Array.isArray(range) && range.length === 2 && range.every(isInteger)) return [range[0]!, range[1]!]
+    throw fields.error(field, `must be ranges [start, end), not ${shown(range)}`)
+  })
+  // As in PEFT, where an empty list asks for nothing.
+  return ranges.length > 0 ? ranges : null
 }
 
 function readModulesToSave(fields: ConfigFields): readonly string[] {

@@ -25,7 +25,6 @@ interface RefusedField {
 }
 
 const REFUSED_FIELDS: readonly RefusedField[] = [
-  { field: 'layer_replication', kind: 'list', problem: 'makes the model deeper, which is not supported yet' },
   { field: 'target_parameters', kind: 'list', problem: 'adapts bare parameters (experts), which is not supported' },
   { field: 'use_qalora', kind: 'flag', problem: 'asks for QALoRA, whose A reads a pooled input: not supported' },
   { field: 'use_bdlora', kind: 'setting', problem: 'asks for block-diagonal LoRA, which is not supported' },
@@ -110,6 +109,7 @@ const READ_FIELDS: readonly string[] = [
   'trainable_token_indices',
   'ensure_weight_tying',
   'alora_invocation_tokens',
+  'layer_replication',
 ]
 
 const KNOWN_FIELDS: ReadonlySet<string> = new Set([

@@ -2,6 +2,7 @@
  * What the config and the tensors of a PEFT adapter mean together: which module gets which tensors, with everything about
  * them checked but their values, or a refusal that names what would not be computed as PEFT computes it.
  */
+import { withLayers } from '../model/layerList.ts'
 import { hasBias, type ModelSpec } from '../model/spec.ts'
 import type { TensorInfo } from '../weights/safetensors.ts'
 import { AdapterRefusedError, tensorRefusal } from './errors.ts'
@@ -24,17 +25,20 @@ import {
 import { CONFIG_FILE, type PeftConfig, rankAndScale } from './peftConfig.ts'
 import { assignTensors, type ModuleTensors, type TensorRole } from './peftTensors.ts'
 import { DEFAULT_MATCH_STEPS, type MatchBudget } from './pythonRegex.ts'
+import { replicatedLayers } from './replication.ts'
 
 /**
  * @param notes receives sentences about what was ignored
  * @throws AdapterRefusedError
  */
 export function planAdapter(
-  spec: ModelSpec,
+  base: ModelSpec,
   config: PeftConfig,
   tensors: ReadonlyMap<string, TensorInfo>,
   notes: string[],
 ): AdapterPlan {
+  const layers = replicatedLayers(base, config)
+  const spec = layers ? withLayers(base, layers) : base
   const budget: MatchBudget = { steps: DEFAULT_MATCH_STEPS }
   const reach: Reach = {
     adapted: new Set(targetedModules(spec, config, budget).map(({ path }) => path)),
@@ -66,7 +70,7 @@ export function planAdapter(
     }
   }
   const { invocation } = config
-  return { ...plan, rows: tiedRows(spec, plan.rows, modules.filter(isVocabulary)), baseWeights, invocation }
+  return { ...plan, layers, rows: tiedRows(spec, plan.rows, modules.filter(isVocabulary)), baseWeights, invocation }
 }
 
 /** Paths that the config reaches. */

@@ -8,6 +8,7 @@ import type { Gpu } from '../gpu/gpu.ts'
 import type { Tracked } from '../gpu/ledger.ts'
 import { slotWords, type TableGroup, tableLayers } from '../model/adapterTable.ts'
 import type { AdapterUse, GroupUse, VocabularyUse } from '../model/adapterUse.ts'
+import { MAX_FOLDS } from '../model/layerList.ts'
 import { GROUPS, type Group, type ModelSpec } from '../model/spec.ts'
 import { type ModelWeights, readVector } from '../model/weights.ts'
 import { DoraNorms } from './doraNorms.ts'
@@ -33,13 +34,20 @@ export interface AdapterPoolOptions {
   readonly weights: ModelWeights
 }
 
-/** Told what an adapter does before it becomes resident. */
-export type PrepareAdapter = (use: AdapterUse) => Promise<void>
+/**
+ * Told what an adapter does before it becomes resident. What it resolves to is called when the adapter is not resident any
+ * more, or could not become it.
+ */
+export type PrepareAdapter = (use: AdapterUse) => Promise<() => void>
 
 /** A resident adapter. */
 interface Resident {
   /** Per slab: its extent, or null where it has no layers. */
   readonly extents: readonly (Extent | null)[]
+  /** In the table: one, and one more for each time that its layers reach over those of the base. */
+  readonly slots: Extent
+  /** See PrepareAdapter. */
+  readonly letGo: () => void
   /** Over all layers. */
   readonly use: AdapterUse
 }
@@ -61,8 +69,8 @@ export class AdapterPool {
   readonly #norms: DoraNorms
   readonly #slabs: readonly Slab[]
   readonly #residents = new Map<number, Resident>()
-  readonly #freeSlots: number[]
-  #prepare: PrepareAdapter = async () => undefined
+  readonly #slots: ExtentAllocator
+  #prepare: PrepareAdapter = async () => () => undefined
 
   private constructor(
     gpu: Gpu,
@@ -78,7 +86,7 @@ export class AdapterPool {
     this.table = table
     this.maxSlots = maxSlots
     this.#norms = new DoraNorms(gpu, spec, weights, this)
-    this.#freeSlots = Array.from({ length: maxSlots }, (_, i) => maxSlots - 1 - i)
+    this.#slots = new ExtentAllocator(tableSlots(maxSlots), 1)
   }
 
   /** @throws GpuOutOfMemoryError, with nothing left allocated. */
@@ -101,7 +109,7 @@ export class AdapterPool {
       {
         label: 'adapter table',
         purpose: 'adapters',
-        byteLength: maxSlots * slotWords(spec) * 4,
+        byteLength: tableSlots(maxSlots) * slotWords(spec) * 4,
       },
       ...ranges.map((range) => ({
         label: `adapter slab, layers from ${range.firstLayer}`,
@@ -152,16 +160,17 @@ export class AdapterPool {
         `Adapter "${name}" needs ${layouts[i]!.byteLength} bytes in a slab of ${extents.capacity}. Raise --lora-memory.`,
       )
     })
-    const use = useOf(layouts)
-    await this.#prepare(use)
-    const slot = this.#freeSlots.pop()
-    if (slot === undefined) return null
-    const extents = this.#allocate(layouts)
+    const use = useOf(adapter, layouts)
+    const letGo = await this.#prepare(use)
+    const slots = this.#residents.size < this.maxSlots ? this.#slots.allocate(use.layers?.numFolds ?? 1) : null
+    const extents = slots && this.#allocate(layouts)
     if (!extents) {
-      this.#freeSlots.push(slot)
+      if (slots) this.#slots.free(slots)
+      letGo()
       return null
     }
-    this.#residents.set(slot, { extents, use })
+    const slot = slots.offset
+    this.#residents.set(slot, { extents, slots, letGo, use })
     try {
       await this.#upload(slot, layouts, extents)
     } catch (error) {
@@ -173,11 +182,13 @@ export class AdapterPool {
 
   /** Frees a slot. No submitted or future step may name it. */
   unload(slot: number): void {
-    this.#resident(slot).extents.forEach((extent, i) => {
+    const { extents, slots, letGo } = this.#resident(slot)
+    extents.forEach((extent, i) => {
       if (extent) this.#slabs[i]!.extents.free(extent)
     })
     this.#residents.delete(slot)
-    this.#freeSlots.push(slot)
+    this.#slots.free(slots)
+    letGo()
   }
 
   close(): void {
@@ -209,7 +220,8 @@ export class AdapterPool {
   }
 
   async #upload(slot: number, layouts: readonly SlabLayout[], extents: readonly (Extent | null)[]): Promise<void> {
-    const words = new Uint32Array(slotWords(this.#spec))
+    const numSlots = this.#resident(slot).slots.length
+    const words = new Uint32Array(slotWords(this.#spec) * numSlots)
     for (const [i, { groups }] of layouts.entries()) {
       for (const packed of groups) {
         const { offset } = extents[i]!
@@ -218,21 +230,26 @@ export class AdapterPool {
         writeEntry(words, this.#spec, packed, offset)
       }
     }
-    await this.#gpu.upload(this.table, slot * words.byteLength, new Uint8Array(words.buffer))
+    await this.#gpu.upload(this.table, (slot * words.byteLength) / numSlots, new Uint8Array(words.buffer))
     const offsets = layouts.flatMap(({ groups }, i) => groups.map((packed) => [packed, extents[i]!.offset] as const))
     await this.#norms.apply(slot, offsets)
   }
 
   /** The base's bias of a group, where the adapter brings another for part of it. */
-  async #baseBias({ layer, group, projections }: PackedGroup): Promise<Float32Array | null> {
+  async #baseBias({ baseLayer, group, projections }: PackedGroup): Promise<Float32Array | null> {
     if (!projections.some((one) => one?.module.bias)) return null
-    const bias = this.#weights.layers[layer]!.biases[group as Group]
+    const bias = this.#weights.layers[baseLayer]!.biases[group as Group]
     if (!bias) return null
     return await readVector(this.#gpu, this.#weights, bias)
   }
 }
 
-function useOf(layouts: readonly SlabLayout[]): AdapterUse {
+/** A few more than adapters, so that one which takes several finds them in a row. */
+function tableSlots(maxSlots: number): number {
+  return maxSlots + MAX_FOLDS - 1
+}
+
+function useOf(adapter: NormalAdapter, layouts: readonly SlabLayout[]): AdapterUse {
   const packed = layouts.flatMap(({ groups }) => groups)
   const useOfGroup = (group: TableGroup): VocabularyUse => {
     const mine = packed.filter((each) => each.group === group)
@@ -244,6 +261,7 @@ function useOf(layouts: readonly SlabLayout[]): AdapterUse {
   }
   const groups = GROUPS.map((group): [Group, GroupUse] => [group, useOfGroup(group)])
   return {
+    layers: adapter.layers ?? null,
     dtypes: new Set(packed.flatMap(({ rankSum, dtype }) => (rankSum > 0 ? [dtype] : []))),
     groups: Object.fromEntries(groups) as Record<Group, GroupUse>,
     norms: packed.some(({ gains }) => gains.length > 0),

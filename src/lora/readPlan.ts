@@ -64,8 +64,14 @@ export async function readPlan(
   for (const { module, gain } of plan.norms ?? []) {
     norms.push({ layer: module.layer, norm: module.norm, gain: await reader.vector(gain) })
   }
-  const { invocation } = plan
-  const parts = { modules, ...(norms.length > 0 && { norms }), ...changes, ...(invocation && { invocation }) }
+  const { layers, invocation } = plan
+  const parts = {
+    ...(layers && { layers }),
+    modules,
+    ...(norms.length > 0 && { norms }),
+    ...changes,
+    ...(invocation && { invocation }),
+  }
   return {
     digest: await digestAdapter(parts),
     ...parts,

@@ -3,6 +3,7 @@
  * one version, and replacing an adapter moves the name while running requests keep the version they leased.
  */
 import { LorikeetError } from '../errors.ts'
+import type { LayerList } from '../model/layerList.ts'
 import type { NormalAdapter } from './normal.ts'
 import type { AdapterPool } from './pool.ts'
 import { AdapterVersion, type Hold, Residency } from './residency.ts'
@@ -72,6 +73,7 @@ export interface RegistryLease extends Hold {
   readonly digest: string
   /** See NormalAdapter. */
   readonly invocation: readonly number[] | null
+  readonly layers: LayerList | null
 }
 
 /** A name that was taken away, and the generations that still run on what it stood for. */
@@ -259,7 +261,7 @@ export class AdapterRegistry {
     const entry = this.#names.get(name)
     if (!entry) return null
     const { version } = entry.holding
-    const { digest, invocation = null } = version.adapter
+    const { digest, invocation = null, layers = null } = version.adapter
     const hold = this.#residency.acquire(version)
     entry.leases++
     entry.requests++
@@ -268,6 +270,7 @@ export class AdapterRegistry {
       name,
       digest,
       invocation,
+      layers,
       get slot(): number | null {
         return hold.slot
       },

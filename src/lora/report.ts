@@ -14,6 +14,10 @@ export interface AdapterReport {
   readonly rank: number
   /** What it changes, in the base's order. */
   readonly modules: readonly ModuleReport[]
+  /** The base's layer at each place, where it runs others than the base's; null: it runs those. */
+  readonly layers: readonly number[] | null
+  /** How many times as much room in the KV cache a token takes with it as with the base. */
+  readonly kvFactor: number
   /** What is ignored and why that changes nothing, in sentences. */
   readonly notes: readonly string[]
   /** What it takes in each tier. On the GPU before it is rounded up to pages. */
@@ -27,7 +31,7 @@ export interface AdapterReport {
 }
 
 export interface ModuleReport {
-  /** As transformers names it: `model.layers.0.self_attn.q_proj`. */
+  /** As transformers names it: `model.layers.0.self_attn.q_proj`; of replicated layers the new number. */
   readonly path: string
   readonly rank: number
   readonly scale: number
@@ -49,6 +53,8 @@ export function reportOn(read: ReadAdapter, registry: AdapterRegistry, spec: Mod
     digest: adapter.digest,
     rank: adapter.maxRank,
     modules: reportOnModules(adapter),
+    layers: adapter.layers?.layers ?? null,
+    kvFactor: adapter.layers?.numFolds ?? 1,
     notes,
     bytes: { host: adapter.byteLength, gpu: gpuBytesOf(adapter, spec) },
     loadedAs: registry.list().flatMap(({ name, digest }) => (digest === adapter.digest ? name : [])),

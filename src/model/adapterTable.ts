@@ -23,16 +23,19 @@ export function tableLayers({ numLayers }: ModelSpec): number {
   return numLayers + 1
 }
 
-/** Layer and index of a group's entry, as kernels are told them. `layer` does not matter for what is outside. */
+/**
+ * Layer and index of a group's entry, as kernels are told them. `place` is one of the adapter's layers and does not matter
+ * for what is outside. Places beyond the base's layers stand in the slots behind, as many as the adapter has folds.
+ */
 export function entryPlace(
   spec: ModelSpec,
-  layer: number,
+  place: number,
   group: TableGroup,
 ): { readonly layer: number; readonly group: number; readonly numLayers: number } {
   const numLayers = tableLayers(spec)
   const outer = OUTER_GROUPS.indexOf(group)
   if (outer >= 0) return { layer: spec.numLayers, group: outer, numLayers }
-  return { layer, group: GROUPS.indexOf(group as Group), numLayers }
+  return { layer: place + Math.floor(place / spec.numLayers), group: GROUPS.indexOf(group as Group), numLayers }
 }
 
 /** Words of all entries of a slot. */
@@ -40,10 +43,15 @@ export function slotWords(spec: ModelSpec): number {
   return tableLayers(spec) * GROUPS.length * ENTRY_WORDS
 }
 
-/** First word of an entry within its slot. */
-export function entryWord(spec: ModelSpec, layer: number, group: TableGroup): number {
-  const place = entryPlace(spec, layer, group)
-  return (place.layer * GROUPS.length + place.group) * ENTRY_WORDS
+/** First word of an entry, counted from the adapter's first slot. */
+export function entryWord(spec: ModelSpec, place: number, group: TableGroup): number {
+  const at = entryPlace(spec, place, group)
+  return (at.layer * GROUPS.length + at.group) * ENTRY_WORDS
+}
+
+/** The layer whose slab holds what an adapter has at a place; their number, for what is outside of them. */
+export function slabLayer({ numLayers }: ModelSpec, place: number, group: TableGroup): number {
+  return OUTER_GROUPS.includes(group) ? numLayers : place % numLayers
 }
 
 /** In which entry, and at which of its words, the offset of a norm's gain stands. 0 means the base's. */
@@ -61,7 +69,7 @@ export interface GainPlace {
   readonly word: number
 }
 
-export function gainPlace(spec: ModelSpec, layer: number, norm: NormName): GainPlace {
+export function gainPlace(spec: ModelSpec, place: number, norm: NormName): GainPlace {
   const { group, word } = NORM_PLACES[norm]
-  return { slotWords: slotWords(spec), word: entryWord(spec, layer, group) + word }
+  return { slotWords: slotWords(spec), word: entryWord(spec, place, group) + word }
 }

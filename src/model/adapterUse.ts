@@ -4,9 +4,12 @@
  */
 import type { FloatDtype } from '../weights/dtype.ts'
 import type { AdapterFeature } from './deferredKernels.ts'
+import type { LayerList } from './layerList.ts'
 import { GROUPS, type Group } from './spec.ts'
 
 export interface AdapterUse {
+  /** The layers it runs; null: the base's. */
+  readonly layers: LayerList | null
   /** Element types of A and B. */
   readonly dtypes: ReadonlySet<FloatDtype>
   readonly groups: Readonly<Record<Group, GroupUse>>
@@ -30,10 +33,11 @@ export interface GroupUse {
   readonly scalesOrBiases: boolean
 }
 
-/** What several adapters do together. */
+/** What several adapters do together, which run the same layers. */
 export function combineUses(uses: readonly AdapterUse[]): AdapterUse {
   const groups = GROUPS.map((group) => [group, combineGroups(uses.map((use) => use.groups[group]))] as const)
   return {
+    layers: uses[0]?.layers ?? null,
     dtypes: new Set(uses.flatMap(({ dtypes }) => [...dtypes])),
     groups: Object.fromEntries(groups) as Record<Group, GroupUse>,
     norms: uses.some(({ norms }) => norms),

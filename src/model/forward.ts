@@ -10,16 +10,15 @@ import type { Gpu } from '../gpu/gpu.ts'
 import type { BoundKernel } from '../gpu/kernel.ts'
 import type { Tracked } from '../gpu/ledger.ts'
 import type { StepRecorder } from '../gpu/recorder.ts'
-import { type Activations, allocateActivations, MAX_ROW_SPLITS } from './activations.ts'
+import { allocateActivations, MAX_ROW_SPLITS } from './activations.ts'
 import { type AdapterUse, featuresOf, type GroupUse, hasScalesOrBiases } from './adapterUse.ts'
+import { compileForward } from './forwardKernels.ts'
 import {
+  type ForwardBinding,
   type ForwardParts,
-  type ForwardPlan,
-  type GroupPlan,
-  type LayerPlan,
   type MatmulPlan,
   maxShrinkSplits,
-  planForward,
+  type NormPlan,
 } from './forwardPlan.ts'
 import { addNormGrid } from './kernels/addNorm.ts'
 import { ATTENTION_SPLIT, attentionGrid, attentionMergeGrid } from './kernels/attention.ts'
@@ -33,31 +32,31 @@ import { ownEmbedGrid } from './kernels/ownEmbed.ts'
 import { ownHeadGrid } from './kernels/ownHead.ts'
 import { ropeKvGrid } from './kernels/ropeKv.ts'
 import { siluMulGrid } from './kernels/siluMul.ts'
-import { type LoraGroup, LoraPlan } from './loraPlan.ts'
+import { baseLayers, type LayerList } from './layerList.ts'
+import { LayerPlans } from './layerPlans.ts'
+import { type GroupPlan, type LayerPlan, type LayersPlan, planLayers } from './layersPlan.ts'
+import type { LoraGroup, LoraPlan } from './loraPlan.ts'
+import { type OuterPlan, planOuter } from './outerPlan.ts'
 import { ropeTable } from './rope.ts'
-import { GROUPS, type ModelSpec } from './spec.ts'
+import type { ModelSpec } from './spec.ts'
 import type { StepShape } from './stepTables.ts'
 
 export class ForwardPass {
-  readonly #gpu: Gpu
-  readonly #spec: ModelSpec
-  readonly #plan: ForwardPlan
-  readonly #loraPlan: LoraPlan
-  readonly #activations: Activations
-  readonly #rope: Tracked
+  readonly #binding: ForwardBinding
+  readonly #outer: OuterPlan
+  readonly #layers: LayerPlans
+  readonly #base: LayerList
 
-  private constructor(gpu: Gpu, spec: ModelSpec, plan: ForwardPlan, activations: Activations, rope: Tracked) {
-    this.#gpu = gpu
-    this.#spec = spec
-    this.#plan = plan
-    this.#loraPlan = new LoraPlan(gpu, loraGroups(plan))
-    this.#activations = activations
-    this.#rope = rope
+  private constructor(binding: ForwardBinding, outer: OuterPlan, layers: LayerPlans, base: LayerList) {
+    this.#binding = binding
+    this.#outer = outer
+    this.#layers = layers
+    this.#base = base
   }
 
   /** @throws GpuOutOfMemoryError, ShaderError; nothing is left allocated then. */
   static async create(gpu: Gpu, parts: ForwardParts): Promise<ForwardPass> {
-    const { spec, limits } = parts
+    const { spec, limits, weights, kv } = parts
     const made: Tracked[] = []
     try {
       const activations = await allocateActivations(gpu, spec, limits, maxShrinkSplits(gpu, spec))
@@ -66,7 +65,14 @@ export class ForwardPass {
       const rope = await gpu.allocate({ label: 'rope angles', purpose: 'tables', byteLength: angles.byteLength })
       made.push(rope)
       await gpu.upload(rope, 0, new Uint8Array(angles.buffer))
-      return new ForwardPass(gpu, spec, await planForward(gpu, parts, activations, rope), activations, rope)
+      const kernels = await compileForward(gpu, spec, weights, kv.dtype)
+      const binding = { gpu, parts, activations, rope, kernels }
+      const outer = await planOuter(binding)
+      made.push(outer.params)
+      const layers = new LayerPlans((list) => planLayers(binding, list))
+      const base = baseLayers(spec)
+      await layers.hold(base)
+      return new ForwardPass(binding, outer, layers, base)
     } catch (error) {
       for (const buffer of made) buffer.destroy()
       throw error
@@ -75,15 +81,24 @@ export class ForwardPass {
 
   /** f32 [logits rows, vocabSize], in the order of the step's logits rows. */
   get logits(): Tracked {
-    return this.#activations.logits
+    return this.#binding.activations.logits
   }
 
-  /** To be awaited before a step names an adapter that does this. @throws ShaderError, GpuLostError */
-  async prepareAdapter(use: AdapterUse): Promise<void> {
-    await Promise.all([
-      this.#loraPlan.prepare(use.dtypes, hasScalesOrBiases(use)),
-      this.#plan.deferred.prepare(featuresOf(use)),
-    ])
+  /**
+   * To be awaited before a step names an adapter that does this. What was made for it stays until the function is called
+   * that it resolves to; no step may name the adapter from then on.
+   * @throws GpuOutOfMemoryError, ShaderError, GpuLostError
+   */
+  async prepareAdapter(use: AdapterUse): Promise<() => void> {
+    const list = use.layers ?? this.#base
+    const layers = await this.#layers.hold(list)
+    try {
+      await Promise.all([prepare(this.#outer, use), prepare(layers, use)])
+    } catch (error) {
+      this.#layers.release(list)
+      throw error
+    }
+    return () => this.#layers.release(list)
   }
 
   /**
@@ -95,55 +110,79 @@ export class ForwardPass {
     return rows * splits <= MAX_ROW_SPLITS ? splits : 1
   }
 
-  /** Appends the whole pass. `use` is ignored in a step without tiles. */
+  /** Appends the whole pass. All rows run the layers of `use`, which else is ignored in a step without tiles. */
   record(recorder: StepRecorder, shape: StepShape, use: AdapterUse): void {
+    const plan = this.#layers.get(use.layers ?? this.#base)
     this.#embed(recorder, shape, use)
-    for (const layer of this.#plan.layers) this.#layer(recorder, layer, shape, use)
-    this.#logits(recorder, shape, use)
+    for (const layer of plan.layers) this.#layer(recorder, plan, layer, shape, use)
+    this.#logits(recorder, plan, shape, use)
   }
 
   close(): void {
-    for (const buffer of Object.values(this.#activations) as Tracked[]) buffer.destroy()
-    this.#rope.destroy()
-    this.#plan.params.destroy()
+    const { activations, rope } = this.#binding
+    for (const buffer of Object.values(activations) as Tracked[]) buffer.destroy()
+    rope.destroy()
+    this.#outer.params.destroy()
+    this.#layers.close()
   }
 
-  #layer(recorder: StepRecorder, layer: LayerPlan, shape: StepShape, use: AdapterUse): void {
-    const { can } = this.#gpu
+  get #spec(): ModelSpec {
+    return this.#binding.parts.spec
+  }
+
+  #layer(recorder: StepRecorder, plan: LayersPlan, layer: LayerPlan, shape: StepShape, use: AdapterUse): void {
+    const { can } = this.#binding.gpu
     const { numHeads: heads, numKvHeads: kvHeads, headDim, intermediateSize } = this.#spec
     const { rows, splits } = shape
     const attention = { heads, kvHeads, headDim }
     const { attn_in, attn_out, mlp_in, mlp_out } = layer.groups
 
-    recorder.dispatch(this.#norm(layer.inputNorm, shape, use), addNormGrid(can, rows))
-    this.#project(recorder, attn_in, shape, use)
-    recorder.dispatch(this.#norm(layer.ropeKv, shape, use), ropeKvGrid(can, attention, rows))
+    recorder.dispatch(this.#norm(plan, layer.inputNorm, shape, use), addNormGrid(can, rows))
+    this.#project(recorder, plan, attn_in, shape, use)
+    recorder.dispatch(this.#norm(plan, layer.ropeKv, shape, use), ropeKvGrid(can, attention, rows))
     recorder.dispatch(layer.attention, attentionGrid(can, attention, rows, splits))
     if (splits > 1) recorder.dispatch(layer.attentionMerge, attentionMergeGrid(attention, rows))
-    this.#project(recorder, attn_out, shape, use)
+    this.#project(recorder, plan, attn_out, shape, use)
 
-    recorder.dispatch(this.#norm(layer.postNorm, shape, use), addNormGrid(can, rows))
-    this.#project(recorder, mlp_in, shape, use)
+    recorder.dispatch(this.#norm(plan, layer.postNorm, shape, use), addNormGrid(can, rows))
+    this.#project(recorder, plan, mlp_in, shape, use)
     recorder.dispatch(layer.activation, siluMulGrid(intermediateSize, rows))
-    this.#project(recorder, mlp_out, shape, use)
+    this.#project(recorder, plan, mlp_out, shape, use)
   }
 
   /** With gains of adapters in the steps that have such, as it is in all others: a row of the base gets the same bits. */
-  #norm({ base, own }: LayerPlan['ropeKv'], { tiles }: StepShape, { norms }: AdapterUse): BoundKernel {
-    return tiles > 0 && norms && own ? this.#plan.deferred.get(own) : base
+  #norm(
+    { deferred }: LayersPlan,
+    { base, own }: NormPlan | LayerPlan['ropeKv'],
+    { tiles }: StepShape,
+    { norms }: AdapterUse,
+  ): BoundKernel {
+    return tiles > 0 && norms && own ? deferred.get(own) : base
   }
 
   /** A projection group: the base for all rows, then the adapters for the rows in tiles. */
-  #project(recorder: StepRecorder, { group, base, lora }: GroupPlan, shape: StepShape, use: AdapterUse): void {
+  #project(
+    recorder: StepRecorder,
+    { lora }: LayersPlan,
+    { group, base, lora: adapters }: GroupPlan,
+    shape: StepShape,
+    use: AdapterUse,
+  ): void {
     this.#matmul(recorder, base, shape.rows)
-    this.#lora(recorder, lora, shape.tiles, use.groups[group])
+    this.#lora(recorder, lora, adapters, shape.tiles, use.groups[group])
   }
 
   /** What adapters add to the rows of their tiles, in `down` already where the group has no shrink. */
-  #lora(recorder: StepRecorder, group: LoraGroup, tiles: number, { rankSum, scalesOrBiases }: GroupUse): void {
+  #lora(
+    recorder: StepRecorder,
+    plan: LoraPlan,
+    group: LoraGroup,
+    tiles: number,
+    { rankSum, scalesOrBiases }: GroupUse,
+  ): void {
     if (tiles === 0) return
-    const { can } = this.#gpu
-    const kernels = this.#loraPlan.of(group)
+    const { can } = this.#binding.gpu
+    const kernels = plan.of(group)
     if (rankSum > 0) {
       invariant(kernels?.products, 'A step names an adapter whose element types were not prepared')
       const { shrink, expand } = kernels.products
@@ -158,39 +197,39 @@ export class ForwardPass {
 
   /** The base's rows of the embedding for all, then what adapters change of theirs. */
   #embed(recorder: StepRecorder, { rows, tiles }: StepShape, { embedding }: AdapterUse): void {
-    const { embed, outer, deferred } = this.#plan
+    const { embed, ownEmbed, embedDown, embedLora, lora, deferred } = this.#outer
     const { hiddenSize } = this.#spec
     for (const shard of embed) recorder.dispatch(shard, embedGrid(hiddenSize, rows))
     if (tiles === 0) return
     const { ownRows, rankSum } = embedding
-    if (ownRows > 0) recorder.dispatch(deferred.get(outer.ownEmbed), ownEmbedGrid(hiddenSize, tiles))
-    if (rankSum > 0) recorder.dispatch(deferred.get(outer.embedDown), embedDownGrid(rankSum, tiles))
-    this.#lora(recorder, outer.embedLora, tiles, embedding)
+    if (ownRows > 0) recorder.dispatch(deferred.get(ownEmbed), ownEmbedGrid(hiddenSize, tiles))
+    if (rankSum > 0) recorder.dispatch(deferred.get(embedDown), embedDownGrid(rankSum, tiles))
+    this.#lora(recorder, lora, embedLora, tiles, embedding)
   }
 
   /** The base's logits for all, then what adapters change of theirs. */
-  #logits(recorder: StepRecorder, shape: StepShape, use: AdapterUse): void {
-    const { can } = this.#gpu
-    const { finalNorm, lmHead, outer, deferred } = this.#plan
+  #logits(recorder: StepRecorder, plan: LayersPlan, shape: StepShape, use: AdapterUse): void {
+    const { can } = this.#binding.gpu
+    const { lmHead, ownHead, headLora, lora, deferred } = this.#outer
     const { logits, headTiles = 0 } = shape
     if (logits === 0) return
-    recorder.dispatch(this.#norm(finalNorm, shape, use), addNormGrid(can, logits))
+    recorder.dispatch(this.#norm(plan, plan.finalNorm, shape, use), addNormGrid(can, logits))
     this.#matmul(recorder, lmHead, logits)
     if (headTiles === 0) return
     const { ownRows } = use.head
-    if (ownRows > 0) recorder.dispatch(deferred.get(outer.ownHead), ownHeadGrid(can, ownRows, headTiles))
-    this.#lora(recorder, outer.headLora, headTiles, use.head)
+    if (ownRows > 0) recorder.dispatch(deferred.get(ownHead), ownHeadGrid(can, ownRows, headTiles))
+    this.#lora(recorder, lora, headLora, headTiles, use.head)
   }
 
   #matmul(recorder: StepRecorder, { shards }: MatmulPlan, rows: number): void {
-    const rowsPerTeam = matmulRowsPerTeam(this.#gpu.can, rows)
+    const rowsPerTeam = matmulRowsPerTeam(this.#binding.gpu.can, rows)
     for (const { outputs, byRows } of shards) {
-      recorder.dispatch(byRows.get(rowsPerTeam)!, matmulGrid(this.#gpu.can, rowsPerTeam, outputs, rows))
+      recorder.dispatch(byRows.get(rowsPerTeam)!, matmulGrid(this.#binding.gpu.can, rowsPerTeam, outputs, rows))
     }
   }
 }
 
-function loraGroups({ layers, outer }: ForwardPlan): readonly LoraGroup[] {
-  const inLayers = layers.flatMap(({ groups }) => GROUPS.map((group) => groups[group].lora))
-  return [outer.embedLora, ...inLayers, outer.headLora]
+/** A part of the pass, made ready for adapters that do this. */
+async function prepare({ lora, deferred }: OuterPlan | LayersPlan, use: AdapterUse): Promise<void> {
+  await Promise.all([lora.prepare(use.dtypes, hasScalesOrBiases(use)), deferred.prepare(featuresOf(use))])
 }

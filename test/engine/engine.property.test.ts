@@ -1,14 +1,15 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { MAX_IN_FLIGHT } from '../../src/engine/batch.ts'
+import { MAX_IN_FLIGHT, type RunnerLimits } from '../../src/engine/batch.ts'
+import { contextLengthOf } from '../../src/engine/checkRequest.ts'
 import { Engine } from '../../src/engine/engine.ts'
 import { EngineClosedError, EngineUnavailableError, StepFailedError } from '../../src/engine/errors.ts'
 import type { GenerationEvent, GenerationRequest } from '../../src/engine/generation.ts'
 import type { RequestTrace } from '../../src/engine/observer.ts'
 import { generateAlone } from '../support/fakeModel.ts'
 import { BASE_WEIGHTS, FakeRunner } from '../support/fakeRunner.ts'
-import { FakeLease, type Reading, read } from '../support/requests.ts'
-import { type Arrival, arrival, fitting, limits, VOCAB_SIZE } from '../support/scenarios.ts'
+import { type FakeLease, type Reading, read } from '../support/requests.ts'
+import { type Arrival, arrival, fitting, LAYERS, leaseOf, limits, VOCAB_SIZE } from '../support/scenarios.ts'
 
 const load = fc.record({
   limits,
@@ -43,6 +44,7 @@ class Load {
     this.#scenario = scenario
     this.#runner = new FakeRunner({
       limits: scenario.limits,
+      layersOf: (slot) => LAYERS[slot],
       latency: scenario.latency,
       maxInFlight: scenario.depth ?? MAX_IN_FLIGHT,
       inFlight: (index) => {
@@ -58,6 +60,10 @@ class Load {
       observer,
       ...(depth === undefined ? {} : { depth }),
     })
+  }
+
+  get limits(): RunnerLimits {
+    return this.#runner.limits
   }
 
   get numSteps(): number {
@@ -83,14 +89,14 @@ class Load {
 
   #act(arrival: Arrival, tick: number): void {
     const { at, adapter, adapterAfter, abortAfter } = arrival
-    if (tick === at) this.#send(fitting(arrival, this.engine.limits.maxModelLen), arrival)
+    if (tick === at) this.#send(fitting(arrival, this.#scenario.limits), arrival)
     const client = this.clients.find((one) => one.arrival === arrival)
     if (client && adapter !== null && tick === at + adapterAfter) client.lease!.arrive(adapter)
     if (client && abortAfter !== null && tick === at + abortAfter) client.abort()
   }
 
-  #send({ request, adapter, at }: Arrival, arrival: Arrival): void {
-    const lease = adapter === null ? null : new FakeLease(`${adapter}`)
+  #send({ request, at }: Arrival, arrival: Arrival): void {
+    const lease = leaseOf(arrival)
     const client = new AbortController()
     const wanted = { ...request, id: `${this.clients.length}`, adapter: lease, signal: client.signal }
     try {
@@ -104,14 +110,15 @@ class Load {
   }
 }
 
-function alone({ wanted, arrival }: Client, contextLength: number): GenerationEvent[] {
+function alone({ wanted, arrival }: Client, limits: RunnerLimits): GenerationEvent[] {
+  const contextLength = contextLengthOf(limits, wanted.adapter)
   const weights = arrival.adapter === null ? BASE_WEIGHTS : arrival.adapter + 1
   return generateAlone(wanted, { weights, contextLength, vocabSize: VOCAB_SIZE })
 }
 
 function checkAnswer(run: Load, client: Client): void {
   const { events, error } = client.reading
-  const whole = alone(client, run.engine.limits.maxModelLen)
+  const whole = alone(client, run.limits)
   const last = events.at(-1)
   if (error !== null) {
     expect(error).toBeInstanceOf(run.hasFailed ? StepFailedError : EngineClosedError)

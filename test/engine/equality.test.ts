@@ -16,14 +16,17 @@ import { reference } from '../fixtures.ts'
 import { GREEDY, read, request, tokensOf } from '../support/requests.ts'
 
 const MAX_TOKENS = 30
-/** The base, all linears, and adapters whose embedding of a token differs: it must know a token that only the device knows. */
-const VOICES = [null, 'all-linear-r64', 'dora-embed', 'trainable-tokens']
+/**
+ * The base, all linears, adapters whose embedding of a token differs (it must know a token that only the device knows), and
+ * one that runs more layers than the base, in steps of its own.
+ */
+const VOICES = [null, 'all-linear-r64', 'dora-embed', 'trainable-tokens', 'layer-replication']
 
 interface Wanted extends Partial<GenerationRequest> {
   readonly voice: string | null
 }
 
-/** The base and three adapters, each greedy, seeded, and seeded under penalties; prompts share their first 37 tokens. */
+/** The base and the adapters, each greedy, seeded, and seeded under penalties; prompts share their first 37 tokens. */
 const WANTED: Wanted[] = VOICES.flatMap((voice, i): Wanted[] => {
   const prompt = (last: number) => [...Array.from({ length: 37 }, (_, n) => (n * 29 + 11) % 512), 100 + last, 7]
   const seeded = { ...GREEDY, temperature: 1, seed: 42 + i }
@@ -54,7 +57,7 @@ describe('the same request on llama-tiny', () => {
     whose: readonly Wanted[] = wanted,
   ): Promise<Answers> {
     const runtime = await Runtime.open(gpu, directoryFolder(reference('models/llama-tiny')), {
-      sizes: { maxNumBatchedTokens: 48, maxNumSeqs: 12, maxModelLen: 80, loraMemory: 2 ** 24, ...sizes },
+      sizes: { maxNumBatchedTokens: 48, maxNumSeqs: 20, maxModelLen: 80, loraMemory: 2 ** 24, ...sizes },
       engine: { checkIntegrity: true, ...engine },
     })
     blockBytes = kvBlockBytes(runtime.spec)
@@ -97,7 +100,7 @@ describe('the same request on llama-tiny', () => {
     expected = alone.events
     expect(
       expected.filter((events) => events.some((event) => event.type === 'finish' && event.reason === 'stop')),
-    ).toHaveLength(4)
+    ).toHaveLength(VOICES.length)
   })
   afterAll(() => {
     expect(gpu.ledger.describe()).toBe('')
@@ -127,13 +130,13 @@ describe('the same request on llama-tiny', () => {
       it('on blocks of a prompt that was there before', async () => {
         const { events, stats } = await answers({}, { depth }, false)
         expect(events).toEqual(expected)
-        expect(stats.cachedTokens).toBe(8 * 32)
+        expect(stats.cachedTokens).toBe(2 * VOICES.length * 32)
       })
 
       it('on blocks of a prompt of the same moment', async () => {
         const { events, stats } = await answers({}, { depth })
         expect(events).toEqual(expected)
-        expect(stats.cachedTokens).toBe(8 * 32)
+        expect(stats.cachedTokens).toBe(2 * VOICES.length * 32)
       })
 
       for (const prefixCache of [false, true]) {

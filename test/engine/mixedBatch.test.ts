@@ -29,6 +29,9 @@ const PLAIN = [
 /** Adapters that do more than add B A x. */
 const OTHERS = otherAdapters('llama-tiny')
 const VOICES = [...PLAIN.slice(0, 5), ...OTHERS, ...PLAIN.slice(5)]
+/** Runs four layers where the base has three, in steps of its own. */
+const DEEPER = 'layer-replication'
+const SHARING = VOICES.filter((voice) => voice !== DEEPER)
 
 /** What invokes `alora`; it works from there on. */
 const INVOCATION = [2, 200, 201]
@@ -105,7 +108,7 @@ describe('a mixed batch on llama-tiny', () => {
     const blocks = (i: number) => [3 * i + 2, 3 * i, 3 * i + 1]
     const wanted = (row: number) => [{ row, want: { score: 0 }, topLogprobs: null }]
     // Everyone is a few tokens into its prompt; then odd ones decode a row while even ones compute a chunk.
-    const before: Span[] = VOICES.map((voice, i) => ({
+    const before: Span[] = SHARING.map((voice, i) => ({
       tokens: prompt(i).slice(0, 2),
       start: 0,
       blockTable: blocks(i),
@@ -113,7 +116,7 @@ describe('a mixed batch on llama-tiny', () => {
       activeFrom: voice === 'alora' ? INVOKED_AT : 0,
       logits: [],
     }))
-    const now: Span[] = VOICES.map((voice, i) => {
+    const now: Span[] = SHARING.map((voice, i) => {
       const tokens = prompt(i).slice(2, i % 2 ? 3 : 3 + (i % 4))
       return { tokens, start: 2, blockTable: blocks(i), slot: slotOf(voice), logits: wanted(tokens.length - 1) }
     })
@@ -127,7 +130,7 @@ describe('a mixed batch on llama-tiny', () => {
       await runtime.runner.submit({ spans: [span] })
       const alone = new Float32Array((await gpu.readback(runtime.logits, 0, vocabSize * 4)).buffer)
       const at = order.indexOf(span) * vocabSize
-      expect(rows.subarray(at, at + vocabSize), `sequence ${i}, ${VOICES[i]}`).toEqual(alone)
+      expect(rows.subarray(at, at + vocabSize), `sequence ${i}, ${SHARING[i]}`).toEqual(alone)
     }
   })
 
@@ -145,7 +148,7 @@ describe('a mixed batch on llama-tiny', () => {
       await runtime.runner.submit({ spans })
       return gpu.counters.since(before)
     }
-    const base = await cost(VOICES.map((_, i) => span(i, null)))
+    const base = await cost(SHARING.map((_, i) => span(i, null)))
     const mixed = await cost(PLAIN.map((voice, i) => span(i, voice)))
     const attentionOnly = await cost([span(0, 'qv-r8'), span(1, null)])
     const nothingElse = {
@@ -159,7 +162,7 @@ describe('a mixed batch on llama-tiny', () => {
     }
     const one = async (voice: string) => await cost([span(0, voice), span(1, null)])
     const others = new Map<string, Awaited<ReturnType<typeof cost>>>()
-    for (const voice of OTHERS) others.set(voice, await one(voice))
+    for (const voice of OTHERS) if (voice !== DEEPER) others.set(voice, await one(voice))
     for (const counters of [base, mixed, attentionOnly, ...others.values()]) expect(counters).toMatchObject(nothingElse)
     const { numLayers } = runtime.spec
     // Besides the layers: embedding, final norm, lm_head, sampler.
@@ -188,5 +191,24 @@ describe('a mixed batch on llama-tiny', () => {
       const [perLayer, outside] = added[voice]!
       expect(dispatches - base.dispatches, voice).toBe(perLayer * numLayers + outside)
     }
+  })
+
+  it('takes what a step of other layers costs from those layers, and lets nobody else into it', async () => {
+    const span = (blocks: number[], voice: string | null): Span => ({
+      tokens: [7],
+      start: 0,
+      blockTable: blocks,
+      slot: slotOf(voice),
+      logits: [{ row: 0, want: { sample: GREEDY, position: 1, banned: [] }, topLogprobs: null }],
+    })
+    const deeper = span([0, 1], DEEPER)
+    await runtime.runner.submit({ spans: [deeper] })
+    const before = gpu.counters.snapshot()
+    await runtime.runner.submit({ spans: [deeper] })
+    // Four layers of nine, with LoRA on q and v.
+    const counters = { submits: 1, passes: 1, uploads: 1, buffersCreated: 0, bindGroupsCreated: 0 }
+    expect(gpu.counters.since(before)).toMatchObject({ ...counters, dispatches: 4 + 4 * (9 + 2) })
+    // The last word: a runner that was given such a step runs no other.
+    await expect(runtime.runner.submit({ spans: [deeper, span([2], 'qv-r8')] })).rejects.toThrow('different layers')
   })
 })

@@ -1,10 +1,20 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { contextLengthOf } from '../../src/engine/checkRequest.ts'
 import type { Sequence } from '../../src/engine/sequence.ts'
 import { generateAlone } from '../support/fakeModel.ts'
 import { BASE_WEIGHTS } from '../support/fakeRunner.ts'
-import { FakeLease, tokensOf } from '../support/requests.ts'
-import { type Arrival, arrival, fitting, limits, VOCAB_SIZE } from '../support/scenarios.ts'
+import { type FakeLease, tokensOf } from '../support/requests.ts'
+import {
+  type Arrival,
+  arrival,
+  fitting,
+  LAYERS,
+  leaseOf,
+  limits,
+  NUM_PASSES,
+  VOCAB_SIZE,
+} from '../support/scenarios.ts'
 import { SchedulerDriver } from '../support/scheduling.ts'
 
 const MAX_PASSED_OVER = 3
@@ -24,6 +34,8 @@ class Load {
   readonly #wasAdmitted = new Set<Sequence>()
   readonly #overtaken = new Map<Sequence, number>()
   numSteps = 0
+  /** Steps for which several passes had something to compute. */
+  numContended = 0
 
   constructor(scenario: {
     limits: SchedulerDriver['runner']['limits']
@@ -32,10 +44,10 @@ class Load {
     depth: number
   }) {
     this.driver = new SchedulerDriver(
-      { limits: scenario.limits },
+      { limits: scenario.limits, layersOf: (slot) => LAYERS[slot] },
       { maxPassedOver: MAX_PASSED_OVER, prefixCache: scenario.prefixCache, depth: scenario.depth },
     )
-    this.#queue = scenario.arrivals.map((one) => fitting(one, this.driver.scheduler.contextLength))
+    this.#queue = scenario.arrivals.map((one) => fitting(one, scenario.limits))
   }
 
   run(): void {
@@ -54,7 +66,7 @@ class Load {
       const { numPrompt, request } = sequence
       const whole = generateAlone(request, {
         weights: arrival.adapter === null ? BASE_WEIGHTS : arrival.adapter + 1,
-        contextLength: this.driver.scheduler.contextLength,
+        contextLength: contextLengthOf(this.driver.runner.limits, request.adapter),
         vocabSize: VOCAB_SIZE,
       })
       const generated = sequence.tokens.slice(numPrompt)
@@ -82,7 +94,7 @@ class Load {
     for (const arrival of this.#queue) {
       const { adapter, adapterAfter } = arrival
       if (arrival.at === tick && (arrival.request.maxTokens > 0 || arrival.request.promptLogprobs !== null)) {
-        const lease = adapter === null ? null : new FakeLease(`${adapter}`)
+        const lease = leaseOf(arrival)
         const wanted = { ...arrival.request, adapter: lease }
         if (wanted.maxTokens === 0 && wanted.prompt.length === 1) continue // nothing to compute: never queued
         this.#sequences.push({ sequence: this.driver.add(wanted), arrival, lease })
@@ -100,19 +112,37 @@ class Load {
     }
   }
 
+  /** Steps in a row in which a pass had something to compute and another had its turn. */
+  readonly #waits = new Map<string, number>()
+
+  /** Each pass with something to compute has its turn before another has two. */
+  #checkTurns(ready: ReadonlySet<string>, pass: string): void {
+    if (ready.size > 1) this.numContended++
+    for (const other of this.#waits.keys()) if (!ready.has(other)) this.#waits.delete(other)
+    for (const other of ready) {
+      const count = other === pass ? 0 : (this.#waits.get(other) ?? 0) + 1
+      this.#waits.set(other, count)
+      expect(count, 'steps for which a pass waited').toBeLessThan(NUM_PASSES)
+    }
+  }
+
   #step(): void {
     const { scheduler, finished } = this.driver
     const wasIdle = scheduler.numRunning === 0
     const wasBusy = this.driver.isBusy
     const waited = this.#live.filter(({ sequence }) => !sequence.isRunning)
+    const ready = new Set(
+      this.#live.flatMap(({ sequence }) => (sequence.isRunning && sequence.isPlannable ? sequence.pass : [])),
+    )
     const plan = this.driver.step()
+    if (plan) this.#checkTurns(ready, plan.sequences[0]!.pass)
     if (!plan) {
       if (wasBusy) return
       for (const { sequence } of this.#live) expect(sequence.isResident, 'a sequence that could run waits').toBe(false)
       return
     }
     this.numSteps++
-    const admitted = waited.filter(({ sequence }) => plan.sequences.includes(sequence))
+    const admitted = waited.filter(({ sequence }) => sequence.isRunning || plan.sequences.includes(sequence))
     const newcomers = admitted.filter(({ sequence }) => !this.#wasAdmitted.has(sequence))
     for (const { sequence } of admitted) {
       this.#wasAdmitted.add(sequence)
@@ -136,6 +166,7 @@ describe('a scheduler under random load', () => {
     let numCached = 0
     let numFed = 0
     let numSurplus = 0
+    let numContended = 0
     fc.assert(
       fc.property(load, (scenario) => {
         const run = new Load(scenario)
@@ -146,6 +177,7 @@ describe('a scheduler under random load', () => {
         numCached += run.driver.scheduler.numCachedTokens
         numFed += run.driver.numFed
         numSurplus += run.driver.numSurplus
+        numContended += run.numContended
         if (scenario.depth === 1) expect(run.driver.numFed + run.driver.numSurplus).toBe(0)
         if (!scenario.prefixCache) expect(run.driver.scheduler.numCachedTokens).toBe(0)
       }),
@@ -157,5 +189,6 @@ describe('a scheduler under random load', () => {
     expect(numPreemptions).toBeGreaterThan(200)
     expect(numFed).toBeGreaterThan(10_000)
     expect(numSurplus).toBeGreaterThan(1000)
+    expect(numContended).toBeGreaterThan(1500)
   })
 })

@@ -66,6 +66,7 @@ export const GREEDY: SamplingParams = { temperature: 0, topK: 0, topP: 1, minP: 
 /**
  * Logits of the case's positions, computed in chunks of at most `chunk` rows; [positions, vocab].
  * @param activeFrom position from which on the adapter works
+ * @param numFolds blocks that the adapter takes for the same positions
  */
 export async function promptLogits(
   runtime: Runtime,
@@ -73,6 +74,7 @@ export async function promptLogits(
   slot: number | null,
   chunk: number,
   activeFrom = 0,
+  numFolds = 1,
 ): Promise<Float32Array> {
   const { input_ids: tokens } = golden
   const wanted = golden.logits_positions === 'all' ? tokens.map((_, i) => i) : [tokens.length - 1]
@@ -80,7 +82,7 @@ export async function promptLogits(
   const out = new Float32Array(wanted.length * vocabSize)
   // Scattered on purpose: a physical block is not where its number in the sequence says.
   const { numBlocks } = runtime.sizes
-  const blockTable = Array.from({ length: Math.ceil(tokens.length / 16) }, (_, i) => (i * 7 + 3) % numBlocks)
+  const blockTable = Array.from({ length: Math.ceil(tokens.length / 16) * numFolds }, (_, i) => (i * 7 + 3) % numBlocks)
   for (let start = 0; start < tokens.length; start += chunk) {
     const part = tokens.slice(start, start + chunk)
     const rows = wanted.filter((position) => position >= start && position < start + part.length)

@@ -22,6 +22,9 @@ export const OTHER_ADAPTERS: Readonly<Record<string, Readonly<Record<string, rea
     'llama-tiny': ['lora-lm-head', 'save-lm-head'],
     'llama3-tiny': ['lora-lm-head', 'save-lm-head'],
   },
+  layers: {
+    'llama-tiny': ['layer-replication'],
+  },
   bias: {
     'llama-tiny': ['lora-bias'],
     'qwen2-tiny': ['bias-all', 'bias-lora-only', 'lora-bias', 'dora-bias-all'],

@@ -9,7 +9,7 @@ import { reference } from '../fixtures.ts'
 import { certain, goldenOf, greedyTokens } from '../goldens/golden.ts'
 
 const MIB = 1024 * 1024
-const NAMES = ['dora-r8', 'dora-embed', 'save-norms-embed', 'lora-bias', 'save-lm-head']
+const NAMES = ['dora-r8', 'dora-embed', 'save-norms-embed', 'lora-bias', 'save-lm-head', 'layer-replication']
 
 describe('one place for adapters of five kinds', () => {
   let gpu: Gpu
@@ -46,6 +46,18 @@ describe('one place for adapters of five kinds', () => {
       expect(tokens.slice(0, expected.length), name).toEqual(expected)
     }
     expect(runtime.adapters.residentCount).toBe(1)
+  })
+
+  it('keeps the kernels of further layers while an adapter runs them', async () => {
+    const numParams = async (name: string) => {
+      const lease = runtime.adapters.lease(name)!
+      await lease.ready
+      lease.release()
+      return gpu.ledger.describe().match(/kernel params/g)?.length
+    }
+    const before = await numParams('qv-r8')
+    expect(await numParams('layer-replication')).toBe(before! + 1)
+    expect(await numParams('qv-r8')).toBe(before)
   })
 
   it('works out row scales once for each set of bytes', async () => {

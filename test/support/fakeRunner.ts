@@ -5,6 +5,7 @@
  */
 import {
   type Batch,
+  blockTableRoom,
   type LogitsRecord,
   MAX_IN_FLIGHT,
   numRowsOf,
@@ -13,6 +14,7 @@ import {
   type Span,
   type StepResult,
 } from '../../src/engine/batch.ts'
+import type { LayerList } from '../../src/model/layerList.ts'
 import { after, cellOf, EMPTY, logprobsOf, sample } from './fakeModel.ts'
 
 export const FAKE_LIMITS: RunnerLimits = {
@@ -32,6 +34,8 @@ export interface FakeRunnerOptions {
   readonly limits?: Partial<RunnerLimits>
   /** What lies in an adapter slot now; undefined: nothing, so that using it is a fault. Default slot + 1. */
   readonly weightsOf?: (slot: number) => number | undefined
+  /** Layers that the adapter in a slot runs. Default those of the base. */
+  readonly layersOf?: (slot: number) => LayerList | null | undefined
   /** Runs while a step is in flight. What it throws is the step's failure. */
   readonly inFlight?: (index: number, batch: Batch) => void | Promise<void>
   /** Tasks after which a result comes. Default 0. */
@@ -57,6 +61,7 @@ interface Cell {
 export class FakeRunner implements Runner {
   readonly limits: RunnerLimits
   readonly #weightsOf: (slot: number) => number | undefined
+  readonly #layersOf: (slot: number) => LayerList | null | undefined
   readonly #inFlight: (index: number, batch: Batch) => void | Promise<void>
   /** By block * blockSize + offset. */
   readonly #cells: (Cell | undefined)[] = []
@@ -73,6 +78,7 @@ export class FakeRunner implements Runner {
     const { limits, weightsOf = (slot) => slot + 1, inFlight = () => {} } = options
     this.limits = { ...FAKE_LIMITS, ...limits }
     this.#weightsOf = weightsOf
+    this.#layersOf = options.layersOf ?? (() => null)
     this.#inFlight = inFlight
     this.#latency = options.latency ?? 0
     this.#maxInFlight = options.maxInFlight ?? MAX_IN_FLIGHT
@@ -126,18 +132,25 @@ export class FakeRunner implements Runner {
 
     let past = EMPTY
     for (let position = 0; position < span.start; position++) {
-      const cell = this.#cells[this.#at(span, position)]
+      const cells = this.#places(span, position).map((at) => this.#cells[at])
+      const [cell] = cells
       check(cell !== undefined, `position ${position} is read but was never written`)
+      check(
+        cells.every((each) => each?.value === cell.value),
+        `position ${position} is not the same in all folds`,
+      )
       check(cell.step < this.#numSteps, `position ${position} is read in the step that writes it`)
       past = after(past, cell.value)
     }
     const fed = this.#fedOf(span)
     const states = (span.tokens ?? [fed!.token]).map((token, row) => {
       const position = span.start + row
-      const at = this.#at(span, position)
-      check(this.#cells[at]?.step !== this.#numSteps, `two spans write block ${Math.floor(at / this.limits.blockSize)}`)
       const cell = { value: cellOf(weights, position, token, past), step: this.#numSteps }
-      this.#cells[at] = cell
+      for (const at of this.#places(span, position)) {
+        const block = Math.floor(at / this.limits.blockSize)
+        check(this.#cells[at]?.step !== this.#numSteps, `two spans write block ${block}`)
+        this.#cells[at] = cell
+      }
       past = after(past, cell.value)
       return past
     })
@@ -167,9 +180,22 @@ export class FakeRunner implements Runner {
     return held
   }
 
-  #at({ blockTable }: Span, position: number): number {
+  /** Where a position is kept, in each fold. */
+  #places(span: Span, position: number): number[] {
     const { blockSize } = this.limits
-    return blockTable[Math.floor(position / blockSize)]! * blockSize + (position % blockSize)
+    const numFolds = this.#numFoldsOf(span)
+    return Array.from({ length: numFolds }, (_, fold) => {
+      const block = span.blockTable[Math.floor(position / blockSize) * numFolds + fold]!
+      return block * blockSize + (position % blockSize)
+    })
+  }
+
+  #layers({ slot }: Span): LayerList | null {
+    return slot === null ? null : (this.#layersOf(slot) ?? null)
+  }
+
+  #numFoldsOf(span: Span): number {
+    return this.#layers(span)?.numFolds ?? 1
   }
 
   #checkBudgets({ spans }: Batch): void {
@@ -177,6 +203,8 @@ export class FakeRunner implements Runner {
     const sum = (count: (span: Span) => number): number => spans.reduce((total, span) => total + count(span), 0)
     check(spans.length > 0, 'a step has no spans')
     check(spans.length <= maxSpans, `${spans.length} spans`)
+    check(new Set(spans.map((span) => this.#layers(span)?.key)).size === 1, 'two spans run different layers')
+    check(sum(({ blockTable }) => blockTable.length) <= blockTableRoom(this.limits), 'too long block tables')
     check(sum(numRowsOf) <= maxRows, 'too many rows')
     const registers = spans.flatMap(({ register }) => register ?? [])
     check(new Set(registers).size === registers.length, 'two spans have the same register')
@@ -194,7 +222,7 @@ export class FakeRunner implements Runner {
     const end = start + numRows
     check(numRows > 0, 'a span has no tokens')
     check(end <= maxModelLen, `position ${end} is beyond the model`)
-    check(blockTable.length * blockSize >= end, 'the block table is too short')
+    check((blockTable.length / this.#numFoldsOf(span)) * blockSize >= end, 'the block table is too short')
     check(
       blockTable.every((block) => block >= 0 && block < numBlocks),
       'a block does not exist',

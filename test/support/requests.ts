@@ -2,6 +2,7 @@
 
 import type { SamplingParams } from '../../src/engine/batch.ts'
 import type { AdapterLease, Generation, GenerationEvent, GenerationRequest } from '../../src/engine/generation.ts'
+import type { LayerList } from '../../src/model/layerList.ts'
 
 export const GREEDY: SamplingParams = { temperature: 0, topK: 0, topP: 1, minP: 0, seed: 0 }
 
@@ -27,14 +28,16 @@ export class FakeLease implements AdapterLease {
   readonly name: string
   readonly digest: string
   readonly ready: Promise<void>
+  readonly layers: LayerList | null
   slot: number | null = null
   numReleases = 0
   isPinned = false
   #resolve: () => void = () => {}
   #reject: (error: Error) => void = () => {}
 
-  constructor(name: string, slot: number | null = null) {
+  constructor(name: string, slot: number | null = null, layers: LayerList | null = null) {
     this.name = name
+    this.layers = layers
     this.digest = `digest of ${name}`
     this.ready = new Promise((resolve, reject) => {
       this.#resolve = resolve

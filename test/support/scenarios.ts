@@ -1,21 +1,39 @@
 /** Random loads for property tests of scheduler and engine: sizes on purpose so small that everything runs short. */
 import fc from 'fast-check'
 import type { RunnerLimits } from '../../src/engine/batch.ts'
+import { contextLengthOf } from '../../src/engine/checkRequest.ts'
 import type { GenerationRequest } from '../../src/engine/generation.ts'
-import { GREEDY } from './requests.ts'
+import type { LayerList } from '../../src/model/layerList.ts'
+import { FakeLease, GREEDY } from './requests.ts'
 
 export const VOCAB_SIZE = 23
 
 /** One request of a load. Times are ticks. */
 export interface Arrival {
   readonly at: number
-  /** Which adapter, or null for the base; the same number means the same weights. */
+  /** Which adapter, or null for the base; the same number means the same weights, in the slot of that number. */
   readonly adapter: number | null
   /** How long after its arrival the adapter is on the GPU. */
   readonly adapterAfter: number
   /** How long after its arrival it is aborted, or null. */
   readonly abortAfter: number | null
   readonly request: Omit<GenerationRequest, 'id' | 'adapter' | 'signal'>
+}
+
+/** Layers of the adapters, by slot. The last two run others than the base, one of them more. */
+export const LAYERS: readonly (LayerList | null)[] = [
+  null,
+  null,
+  { layers: [0, 1, 2, 1], numFolds: 2, key: 'deeper' },
+  { layers: [2, 1], numFolds: 1, key: 'other' },
+]
+
+/** Passes that steps may be of: the base's, and those of the adapters that run other layers. */
+export const NUM_PASSES = 3
+
+/** An adapter's lease, or null for the base. */
+export function leaseOf({ adapter }: Arrival): FakeLease | null {
+  return adapter === null ? null : new FakeLease(`${adapter}`, null, LAYERS[adapter]!)
 }
 
 type Sizes = Omit<RunnerLimits, 'maxLogitsRows' | 'vocabSize'> & { readonly moreLogitsRows: number }
@@ -25,7 +43,7 @@ const anySizes: fc.Arbitrary<Sizes> = fc.record({
   maxRows: fc.integer({ min: 1, max: 24 }),
   maxSpans: fc.integer({ min: 1, max: 6 }),
   moreLogitsRows: fc.nat(6),
-  numBlocks: fc.integer({ min: 2, max: 24 }),
+  numBlocks: fc.integer({ min: 4, max: 24 }),
   blockSize: fc.integer({ min: 1, max: 5 }),
   maxModelLen: fc.integer({ min: 8, max: 48 }),
 })
@@ -66,7 +84,7 @@ const prompt = fc
 
 export const arrival: fc.Arbitrary<Arrival> = fc.record({
   at: fc.nat(40),
-  adapter: fc.option(fc.nat(2), { freq: 2 }),
+  adapter: fc.option(fc.nat(LAYERS.length - 1), { freq: 2 }),
   adapterAfter: fc.oneof(fc.constant(0), fc.nat(30)),
   abortAfter: fc.option(fc.nat(40), { freq: 2 }),
   request: fc.record({
@@ -82,7 +100,8 @@ export const arrival: fc.Arbitrary<Arrival> = fc.record({
 })
 
 /** The prompt cut to what the engine takes. */
-export function fitting(arrival: Arrival, contextLength: number): Arrival {
+export function fitting(arrival: Arrival, limits: RunnerLimits): Arrival {
+  const contextLength = contextLengthOf(limits, leaseOf(arrival))
   const prompt = arrival.request.prompt.slice(0, contextLength - 1)
   return { ...arrival, request: { ...arrival.request, prompt } }
 }

@@ -1,5 +1,6 @@
 /** Drives a scheduler without an engine: what a step brings goes straight into the sequences. */
 import { numRowsOf, type StepResult } from '../../src/engine/batch.ts'
+import { contextLengthOf } from '../../src/engine/checkRequest.ts'
 import type { GenerationRequest } from '../../src/engine/generation.ts'
 import type { Plan } from '../../src/engine/plan.ts'
 import { Scheduler, type SchedulerOptions } from '../../src/engine/scheduler.ts'
@@ -36,7 +37,8 @@ export class SchedulerDriver {
   }
 
   add(overrides: Partial<GenerationRequest> = {}): Sequence {
-    const sequence = new Sequence(request(overrides), this.scheduler.contextLength)
+    const wanted = request(overrides)
+    const sequence = new Sequence(wanted, contextLengthOf(this.runner.limits, wanted.adapter))
     this.scheduler.add(sequence)
     return sequence
   }

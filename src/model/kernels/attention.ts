@@ -9,6 +9,7 @@ import mergeSource from '../../../shaders/attention_merge.wgsl' with { type: 'te
 import state from '../../../shaders/attention_state.wgsl' with { type: 'text' }
 import type { Capabilities } from '../../gpu/capabilities.ts'
 import type { Grid, KernelDefinition } from '../../gpu/kernel.ts'
+import { type Fold, ONE_FOLD } from '../layerList.ts'
 import { type KernelChoice, PLAIN_WORKGROUP, paramWords } from './choice.ts'
 import { CACHE_INCLUDE, type CacheDtype, STEP_INCLUDE } from './includes.ts'
 import { teamGrid, teamShape } from './team.ts'
@@ -97,9 +98,17 @@ export function attentionMergeKernel({ heads, kvHeads, headDim }: AttentionShape
   }
 }
 
-/** Serves both kernels. @param window how many of the last positions a row sees, itself included; null: all */
-export function attentionParams({ kvHeads, headDim }: AttentionShape, window: number | null): Uint32Array<ArrayBuffer> {
-  return paramWords(kvHeads, window ?? 0, { f32: 1 / Math.sqrt(headDim) }, headDim / 4)
+/**
+ * Serves both kernels.
+ * @param window how many of the last positions a row sees, itself included; null: all
+ * @param fold which of the blocks that a block table names for the same positions
+ */
+export function attentionParams(
+  { kvHeads, headDim }: AttentionShape,
+  window: number | null,
+  { fold, numFolds }: Fold = ONE_FOLD,
+): Uint32Array<ArrayBuffer> {
+  return paramWords(kvHeads, window ?? 0, { f32: 1 / Math.sqrt(headDim) }, headDim / 4, fold, numFolds)
 }
 
 /** @param splits as the step's tables count them */

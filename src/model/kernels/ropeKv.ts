@@ -3,6 +3,7 @@ import source from '../../../shaders/rope_kv.wgsl' with { type: 'text' }
 import type { Capabilities } from '../../gpu/capabilities.ts'
 import type { Grid, KernelDefinition } from '../../gpu/kernel.ts'
 import type { GainPlace } from '../adapterTable.ts'
+import { type Fold, ONE_FOLD } from '../layerList.ts'
 import { type KernelChoice, paramWords } from './choice.ts'
 import {
   CACHE_INCLUDE,
@@ -74,14 +75,19 @@ export interface RopeKvVectors {
   readonly kGain: number
 }
 
-/** @param own where the adapters' gains of q are, those of k in the next word; read with `ownGain` only */
+/**
+ * @param own where the adapters' gains of q are, those of k in the next word; read with `ownGain` only
+ * @param fold which of the blocks that a block table names for the same positions
+ */
 export function ropeKvParams(
   { heads, kvHeads, headDim, eps }: RopeKvShape,
   { bias, qGain, kGain }: RopeKvVectors,
   own: GainPlace | null = null,
+  { fold, numFolds }: Fold = ONE_FOLD,
 ): Uint32Array<ArrayBuffer> {
   const vectors = [bias / 16, qGain / 16, kGain / 16] as const
-  return paramWords(heads, kvHeads, headDim / 8, { f32: eps }, ...vectors, own?.slotWords ?? 0, own?.word ?? 0)
+  const gains = [own?.slotWords ?? 0, own?.word ?? 0] as const
+  return paramWords(heads, kvHeads, headDim / 8, { f32: eps }, ...vectors, ...gains, fold, numFolds)
 }
 
 export function ropeKvGrid(
