@@ -57,7 +57,7 @@ describe('the same request on llama-tiny', () => {
     whose: readonly Wanted[] = wanted,
   ): Promise<Answers> {
     const runtime = await Runtime.open(gpu, directoryFolder(reference('models/llama-tiny')), {
-      sizes: { maxNumBatchedTokens: 48, maxNumSeqs: 20, maxModelLen: 80, loraMemory: 2 ** 24, ...sizes },
+      sizes: { maxNumBatchedTokens: 48, maxNumSeqs: 12, maxModelLen: 120, loraMemory: 2 ** 24, ...sizes },
       engine: { checkIntegrity: true, ...engine },
     })
     blockBytes = kvBlockBytes(runtime.spec)
