@@ -11,6 +11,7 @@ export { LorikeetError } from './errors.ts'
 export { Gpu } from './gpu/gpu.ts'
 export type { GpuHost } from './gpu/host.ts'
 export type { FolderSource } from './hosts/host.ts'
+export type { AdapterWeight } from './lora/composition.ts'
 export type { AdapterRecord, AdapterStatus } from './lora/registry.ts'
 export type { AdapterReport } from './lora/report.ts'
 export {

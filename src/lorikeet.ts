@@ -4,6 +4,7 @@
  */
 import { Adapters, type LoraDirectoryWish, type RuntimeLora } from './adapters.ts'
 import { type ChatOptions, chat } from './api/chatPieces.ts'
+import { DefaultScales } from './api/defaultScales.ts'
 import { createHandler, type HandlerOptions } from './api/handler.ts'
 import type { LogSink, Service } from './api/service.ts'
 import type { EngineOptions } from './engine/engine.ts'
@@ -154,6 +155,8 @@ export class Lorikeet {
         template: text.template,
         defaults: readGenerationDefaults(generation, runtime.config),
         adapters: registry,
+        compositions: runtime.compositions,
+        defaultScales: new DefaultScales(),
         control: options.runtimeLora ? adapters.control(options.runtimeLora) : null,
         telemetry: telemetryOf(runtime, meter),
         version: VERSION,

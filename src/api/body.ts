@@ -13,11 +13,22 @@ export const MAX_BODY_BYTES: number = 8 * 1024 * 1024
  * @throws BodyTooLargeError (413), MalformedJsonError (400), InvalidRequestError (400) when it is no object.
  */
 export async function readJsonObject(request: Request, limitBytes: number): Promise<Readonly<Record<string, unknown>>> {
-  const body = parseJson(decodeUtf8(await readBytes(request, limitBytes)))
+  const body = await readJson(request, limitBytes)
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
     throw new InvalidRequestError('The request body must be a JSON object.')
   }
   return body as Record<string, unknown>
+}
+
+/** The same of one JSON array. */
+export async function readJsonArray(request: Request, limitBytes: number): Promise<readonly unknown[]> {
+  const body = await readJson(request, limitBytes)
+  if (!Array.isArray(body)) throw new InvalidRequestError('The request body must be a JSON array.')
+  return body
+}
+
+async function readJson(request: Request, limitBytes: number): Promise<unknown> {
+  return parseJson(decodeUtf8(await readBytes(request, limitBytes)))
 }
 
 async function readBytes(request: Request, limitBytes: number): Promise<Uint8Array> {

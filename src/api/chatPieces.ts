@@ -1,5 +1,6 @@
 /** The reading end of a streamed chat completion, for callers who want pieces of text and no client library. */
 import { LorikeetError } from '../errors.ts'
+import type { AdapterWeight } from '../lora/composition.ts'
 import { eventData } from './eventData.ts'
 
 /** The server refused a request or failed while it answered; the message is the server's. */
@@ -24,6 +25,8 @@ interface ChatChunk extends ErrorEnvelope {
 export interface ChatOptions {
   /** An adapter's name; without it the base answers. */
   readonly model?: string
+  /** Several adapters of the base at once, each with a weight. */
+  readonly lora?: readonly AdapterWeight[]
   readonly messages: readonly { readonly role: string; readonly content: string }[]
   readonly maxTokens?: number
   readonly temperature?: number

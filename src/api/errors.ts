@@ -28,7 +28,7 @@ export class AdapterNotFoundError extends LorikeetError {
   override readonly status = 404
   override readonly param: string
 
-  constructor(param: 'lora_name' | 'lora_path', message: string, options?: ErrorOptions) {
+  constructor(param: string, message: string, options?: ErrorOptions) {
     super(message, options)
     this.param = param
   }
@@ -76,14 +76,15 @@ export class ContextLengthError extends InvalidRequestError {
   }
 }
 
-/** `model` is neither the base nor an adapter. Never answered by the base instead. */
+/** `model` is neither the base nor an adapter, or `lora` names none. Never answered by the base instead. */
 export class ModelNotFoundError extends LorikeetError {
   readonly code = 'model_not_found'
   override readonly status = 404
-  override readonly param = 'model'
+  override readonly param: string
 
-  constructor(model: string) {
+  constructor(model: string, param = 'model') {
     super(`The model \`${model}\` does not exist.`)
+    this.param = param
   }
 }
 

@@ -21,6 +21,7 @@ import {
   pipe,
   string,
 } from 'valibot'
+import { type LoraParam, loraField } from './lora.ts'
 import { type Fields, show } from './validate.ts'
 
 /** Most choices one prompt may ask for, as OpenAI's API has it. */
@@ -45,6 +46,8 @@ export interface StreamOptions {
 
 export interface GenerationParams {
   readonly model?: Nullish<string>
+  /** llama.cpp: adapters, each with a weight. */
+  readonly lora?: LoraParam
   readonly max_tokens?: Nullish<number>
   readonly temperature?: Nullish<number>
   readonly top_p?: Nullish<number>
@@ -149,6 +152,7 @@ function misfit(biases: Readonly<Record<string, unknown>>): string | null {
 
 export const generationFields: Fields<GenerationParams> = {
   model: nullish(string()),
+  lora: loraField,
   max_tokens: wholeNumber('max_tokens', 'at least 0', (value) => value >= 0),
   temperature: realNumber('temperature', 'in [0, 2]', (value) => value >= 0 && value <= 2),
   top_p: realNumber('top_p', 'in (0, 1]', (value) => value > 0 && value <= 1),

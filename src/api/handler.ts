@@ -8,7 +8,7 @@ import { cors } from 'hono/cors'
 import { routePath } from 'hono/route'
 import { Hono } from 'hono/tiny'
 import { acceptsKey } from './apiKeys.ts'
-import { MAX_BODY_BYTES, readJsonObject } from './body.ts'
+import { MAX_BODY_BYTES, readJsonArray, readJsonObject } from './body.ts'
 import { startChat } from './chatCompletions.ts'
 import { chatSchema } from './chatParams.ts'
 import { completionSchema } from './completionParams.ts'
@@ -22,7 +22,9 @@ import {
   UnauthorizedError,
 } from './errors.ts'
 import type { Exchange } from './exchange.ts'
+import { loraList } from './lora.ts'
 import { adapterStatuses, checkAdapter, checkSchema } from './loraAdapters.ts'
+import { loraScales, setLoraScales } from './loraScales.ts'
 import { metadataJson } from './metadata.ts'
 import { metricsText } from './metrics.ts'
 import { METRICS_CONTENT_TYPE } from './metricsText.ts'
@@ -43,7 +45,7 @@ import type { Service } from './service.ts'
 import { eventStream } from './sse.ts'
 import { statsJson } from './stats.ts'
 import { detokenize, detokenizeSchema, tokenize, tokenizeSchema } from './tokenize.ts'
-import { type ParamsSchema, validate } from './validate.ts'
+import { type ParamsSchema, parse, validate } from './validate.ts'
 
 export interface HandlerOptions {
   /** Any of them opens every route but the health checks; with none no key is asked for. */
@@ -160,6 +162,14 @@ export function createHandler(service: Service, options: HandlerOptions = {}): H
   post('/v1/lora_adapters/check', checkSchema, async (exchange, params) =>
     Response.json(await checkAdapter(exchange, params)),
   )
+  app.get('/lora-adapters', (c) => c.json(loraScales(service)))
+  app.post('/lora-adapters', async (c) => {
+    assertTrustedOrigin(c.req.raw, corsOrigins)
+    assertAskedFirst(c.req.raw)
+    const list = parse(loraList, await readJsonArray(c.req.raw, maxBodyBytes))
+    return c.json(setLoraScales({ service, requestId: c.get('requestId'), signal: c.req.raw.signal }, list))
+  })
+  refuseOtherMethods('/lora-adapters', 'GET, HEAD, POST')
   for (const path of ['/health', '/ping']) {
     get(path, (c) => {
       assertReady()

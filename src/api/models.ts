@@ -1,5 +1,4 @@
 /** The names of the house: which model a request means, and the cards of `/v1/models`. */
-import type { AdapterLease } from '../engine/generation.ts'
 import { ModelNotFoundError } from './errors.ts'
 import type { AdapterCard, Service } from './service.ts'
 
@@ -25,14 +24,6 @@ export function resolveModel(service: Service, model: string | null | undefined)
     if (service.adapters.find(adapter)) return { name: model, adapter }
   }
   throw new ModelNotFoundError(model)
-}
-
-/** A lease on the adapter of `model`, null for the base. @throws ModelNotFoundError if the adapter has just gone. */
-export async function leaseFor(service: Service, model: ResolvedModel): Promise<AdapterLease | null> {
-  if (model.adapter === null) return null
-  const lease = await service.adapters.lease(model.adapter)
-  if (lease === null) throw new ModelNotFoundError(model.name)
-  return lease
 }
 
 /** As vLLM writes them. */

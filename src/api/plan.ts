@@ -3,8 +3,10 @@
  * `generation_config.json`, then neutral ones. Here are the checks that need the model: lengths, vocabulary, limits.
  */
 import type { SamplingParams } from '../engine/batch.ts'
+import type { AdapterWeight } from '../lora/composition.ts'
 import { ContextLengthError, InvalidRequestError } from './errors.ts'
 import type { GenerationParams } from './generationFields.ts'
+import { adaptersOf } from './lora.ts'
 import { type ResolvedModel, resolveModel } from './models.ts'
 import { samplingOf } from './sampling.ts'
 import type { Service } from './service.ts'
@@ -18,6 +20,8 @@ export const MAX_STOP_IDS = 32
 
 export interface Plan {
   readonly model: ResolvedModel
+  /** What is added to the base: nothing, an adapter, or several. */
+  readonly adapters: readonly AdapterWeight[]
   /** Choices for each prompt. */
   readonly n: number
   readonly sampling: Omit<SamplingParams, 'seed'>
@@ -61,6 +65,7 @@ export function makePlan(service: Service, params: GenerationParams, wishes: Pla
   checkLogprobs(service, 'prompt', 'prompt_logprobs', wishes.promptLogprobs)
   return {
     model,
+    adapters: adaptersOf(service, model, params.lora),
     n: params.n ?? 1,
     sampling: samplingOf(service, params),
     seed: foldSeed(params.seed),

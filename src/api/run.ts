@@ -3,8 +3,8 @@ import type { Generation } from '../engine/generation.ts'
 import { StopStrings } from '../text/stopStrings.ts'
 import { ClientGoneError } from './errors.ts'
 import type { Exchange } from './exchange.ts'
+import { leaseFor } from './lora.ts'
 import { type Merged, merge } from './merge.ts'
-import { leaseFor } from './models.ts'
 import type { Plan } from './plan.ts'
 import { type TextEvent, textStream } from './textStream.ts'
 
@@ -63,7 +63,7 @@ export async function startRun(
   }
 
   async function start(prompt: Prompt, choice: number): Promise<Generation> {
-    const adapter = await leaseFor(service, plan.model)
+    const adapter = await leaseFor(service, plan)
     try {
       if (signal.aborted) throw new ClientGoneError()
       return service.engine.generate({

@@ -4,12 +4,14 @@
  */
 import type { AdapterLease, GenerationEngine } from '../engine/generation.ts'
 import type { Telemetry } from '../engine/telemetry.ts'
+import type { AdapterWeight } from '../lora/composition.ts'
 import type { AcceptableRefusal } from '../lora/errors.ts'
 import type { AdapterStatus, Leaving } from '../lora/registry.ts'
 import type { AdapterReport } from '../lora/report.ts'
 import type { GenerationDefaults } from '../model/generationConfig.ts'
 import type { ChatTemplate } from '../text/chatTemplate.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
+import type { DefaultScales } from './defaultScales.ts'
 
 export interface Service {
   /** Names the base answers to; the first is its id in `/v1/models` and in responses. */
@@ -24,6 +26,9 @@ export interface Service {
   readonly template: ChatTemplate | null
   readonly defaults: GenerationDefaults
   readonly adapters: AdapterDirectory
+  readonly compositions: CompositionDirectory
+  /** What requests get that name no adapter. */
+  readonly defaultScales: DefaultScales
   /** How requests change the adapters; null where they may not. */
   readonly control: AdapterControl | null
   readonly telemetry: Telemetry
@@ -45,6 +50,17 @@ export interface AdapterDirectory {
    * adapter of that name.
    */
   lease(name: string): Promise<AdapterLease | null> | AdapterLease | null
+}
+
+/** Several adapters at once, or one with another scale. */
+export interface CompositionDirectory {
+  /**
+   * Holds what they are together for one generation (the engine releases it), or null if one of them is not there.
+   * @throws AdapterRefusedError naming an adapter that cannot be weighted, or a rank that is too large
+   */
+  lease(adapters: readonly AdapterWeight[]): AdapterLease | null
+  /** Throws what `lease` would throw. */
+  check(adapters: readonly AdapterWeight[]): void
 }
 
 export interface RuntimeLoad {
@@ -71,6 +87,8 @@ export interface AdapterControl {
 
 export interface AdapterCard {
   readonly name: string
+  /** Its number for clients of llama.cpp: it stays the same, and no other adapter ever has it. */
+  readonly id: number
   /** Where it came from: a folder, a hub id or a URL. */
   readonly root: string
   /** SHA-256 of its normal form, hex. */

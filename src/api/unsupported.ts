@@ -67,7 +67,6 @@ const FIELDS: ReadonlyMap<string, Harmless> = new Map<string, Harmless>([
   ['kv_transfer_params', nothing],
   ['ec_transfer_params', nothing],
   ['vllm_xargs', empty],
-  ['lora', empty],
   // Marks for the server's own books: nothing in the answer depends on them.
   ['user', anything],
   ['metadata', anything],

@@ -31,9 +31,14 @@ export function validate<Params>(
   const foreign = Object.keys(body).filter((field) => !Object.hasOwn(schema.entries, field))
   const ignored = refuseUnsupported(body, foreign)
   if (ignored.length > 0 && options.strict) throw new UnknownFieldError(ignored)
-  const result = safeParse(schema, body, { abortEarly: true })
+  return { params: parse(schema, body), ignored }
+}
+
+/** The value as the schema has it. @throws InvalidRequestError for the first thing that is wrong */
+export function parse<Value>(schema: GenericSchema<unknown, Value>, value: unknown): Value {
+  const result = safeParse(schema, value, { abortEarly: true })
   if (!result.success) throw toError(result.issues[0])
-  return { params: result.output, ignored }
+  return result.output
 }
 
 interface Issue {
@@ -44,7 +49,7 @@ interface Issue {
 }
 
 function toError(issue: Issue): InvalidRequestError {
-  const path = (getDotPath(issue as never) ?? '').replace(/\.(\d+)(?=\.|$)/g, '[$1]')
+  const path = (getDotPath(issue as never) ?? '').replace(/(?:^|\.)(\d+)(?=\.|$)/g, '[$1]')
   // Range checks carry their whole sentence; type checks are worded here.
   if (issue.kind === 'validation') return new InvalidRequestError(issue.message, path || null)
   if (issue.input === undefined) return new InvalidRequestError(`\`${path}\` is required.`, path)

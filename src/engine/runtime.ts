@@ -5,6 +5,7 @@
 import type { Gpu } from '../gpu/gpu.ts'
 import type { Tracked } from '../gpu/ledger.ts'
 import type { BaseRows } from '../lora/baseRows.ts'
+import { Compositions } from '../lora/compositions.ts'
 import { AdapterPool } from '../lora/pool.ts'
 import { AdapterRegistry } from '../lora/registry.ts'
 import { checkCheckpoint, withActualHead } from '../model/checkCheckpoint.ts'
@@ -39,6 +40,8 @@ export class Runtime {
   readonly sizes: SizePlan
   readonly engine: Engine
   readonly adapters: AdapterRegistry
+  /** Of several adapters at once. */
+  readonly compositions: Compositions
   readonly runner: GpuRunner
   /** f32 [logits rows, vocabSize] of the last step; for tests and measurements. */
   readonly logits: Tracked
@@ -55,6 +58,7 @@ export class Runtime {
     this.sizes = parts.sizes
     this.engine = parts.engine
     this.adapters = parts.adapters
+    this.compositions = parts.compositions
     this.runner = parts.runner
     this.logits = parts.logits
     this.unusedTensors = parts.unusedTensors
@@ -109,8 +113,10 @@ export class Runtime {
         readMatrixRows(gpu, module === 'head' ? weights.lmHead : weights.embed, first, count)
       const engine = new Engine(runner, options.engine)
       const adapters = new AdapterRegistry(pool, options.reservedNames ?? [])
+      const compositions = new Compositions({ registry: adapters, spec, maxRank: sizes.maxLoraRank })
+      const { logits } = forward
       return new Runtime(
-        { gpu, spec, config, sizes, engine, adapters, runner, logits: forward.logits, unusedTensors: unused, baseRows },
+        { gpu, spec, config, sizes, engine, adapters, compositions, runner, logits, unusedTensors: unused, baseRows },
         owned,
       )
     } catch (error) {

@@ -48,6 +48,8 @@ export type AdapterOrigin = 'program' | 'request' | 'directory'
 /** What is known of an adapter by its name. */
 export interface AdapterRecord {
   readonly name: string
+  /** Counts the names as they come; never given twice. What replaces an adapter keeps it. */
+  readonly id: number
   /** Where it came from: a folder, a hub id or a URL. */
   readonly root: string
   readonly digest: string
@@ -74,6 +76,14 @@ export interface RegistryLease extends Hold {
   /** See NormalAdapter. */
   readonly invocation: readonly number[] | null
   readonly layers: LayerList | null
+}
+
+/** Holds the bytes of one version of an adapter, wherever they are, for what is made of them. */
+export interface AdapterHold {
+  readonly adapter: NormalAdapter
+  readonly digest: string
+  /** A second call does nothing. */
+  release(): void
 }
 
 /** A name that was taken away, and the generations that still run on what it stood for. */
@@ -109,10 +119,11 @@ export interface RoomPlan {
   readonly waits: boolean
 }
 
-/** One set of bytes, and how many names it has. */
+/** One set of bytes, how many names it has, and generations that run on it or on what is made of it. */
 interface Holding {
   readonly version: AdapterVersion
   names: number
+  leases: number
 }
 
 /** One name for one set of bytes, from the moment it is given until the last lease under it ends. */
@@ -129,7 +140,7 @@ interface Entry {
 const NAME = /^[A-Za-z0-9_\-/@][A-Za-z0-9._\-/@]{0,127}$/
 
 export class AdapterRegistry {
-  readonly #residency: Residency
+  readonly residency: Residency
   readonly #pool: AdapterPool
   /** Bytes that the GPU has for adapters in all. */
   readonly capacityBytes: number
@@ -137,12 +148,14 @@ export class AdapterRegistry {
   readonly #names = new Map<string, Entry>()
   readonly #leaving = new Set<Entry>()
   readonly #holdings = new Map<string, Holding>()
+  #numNames = 0
+  #tellNameless: (digest: string) => void = () => undefined
 
   /** `reserved`: names of the base, which no adapter may take. */
   constructor(pool: AdapterPool, reserved: readonly string[]) {
     this.#pool = pool
     this.capacityBytes = pool.freeBytes
-    this.#residency = new Residency(pool)
+    this.residency = new Residency(pool)
     this.#reserved = new Set(reserved)
   }
 
@@ -170,10 +183,12 @@ export class AdapterRegistry {
     const holding = this.#holdings.get(adapter.digest) ?? {
       version: new AdapterVersion(name, adapter),
       names: 0,
+      leases: 0,
     }
     this.#holdings.set(adapter.digest, holding)
     holding.names++
-    const record = { name, root, digest: adapter.digest, created: unixSeconds(), origin, pinned }
+    const id = before?.record.id ?? this.#numNames++
+    const record = { name, id, root, digest: adapter.digest, created: unixSeconds(), origin, pinned }
     this.#names.set(name, { record, holding, leases: 0, requests: before?.requests ?? 0, left: null })
     if (pinned) this.#keep(holding)
     if (before) this.#leave(before)
@@ -230,7 +245,7 @@ export class AdapterRegistry {
 
   /** Adapters on the GPU now. */
   get residentCount(): number {
-    return this.#residency.size
+    return this.residency.size
   }
 
   /**
@@ -238,8 +253,7 @@ export class AdapterRegistry {
    * estimate: room is counted in bytes, and what is free may lie in pieces.
    */
   planRoom(adapter: NormalAdapter, bytesOf: (adapter: NormalAdapter) => number): RoomPlan {
-    const versions = [...this.#holdings.values()].map(({ version }) => version)
-    const resident = versions.filter(({ slot }) => slot !== null)
+    const resident = [...this.residency.resident]
     const { freeBytes, maxSlots } = this.#pool
     if (resident.some((version) => version.adapter.digest === adapter.digest)) return { evicts: [], waits: false }
     let bytes = freeBytes
@@ -262,10 +276,7 @@ export class AdapterRegistry {
     if (!entry) return null
     const { version } = entry.holding
     const { digest, invocation = null, layers = null } = version.adapter
-    const hold = this.#residency.acquire(version)
-    entry.leases++
-    entry.requests++
-    let held = true
+    const hold = this.residency.acquire(version)
     return {
       name,
       digest,
@@ -279,23 +290,54 @@ export class AdapterRegistry {
       },
       pin: () => hold.pin(),
       unpin: () => hold.unpin(),
-      release: () => {
-        if (!held) return
-        held = false
-        hold.release()
-        entry.leases--
-        this.#dropIfUnused(entry.holding)
-        if (entry.leases === 0) entry.left?.()
-      },
+      release: this.#use(entry, () => hold.release()),
     }
+  }
+
+  /** Holds the bytes of the current version for a generation on what is made of them; null if there is none of that name. */
+  hold(name: string): AdapterHold | null {
+    const entry = this.#names.get(name)
+    if (!entry) return null
+    const { adapter } = entry.holding.version
+    return { adapter, digest: adapter.digest, release: this.#use(entry) }
+  }
+
+  /** Whether the bytes with this digest can be asked for. */
+  isNamed(digest: string): boolean {
+    return (this.#holdings.get(digest)?.names ?? 0) > 0
+  }
+
+  /** `tell` learns of bytes that lose their last name. */
+  onNameless(tell: (digest: string) => void): void {
+    this.#tellNameless = tell
   }
 
   close(): void {
     this.#pool.close()
   }
 
+  /** Counts a generation under `entry`. What comes back ends it. */
+  #use(entry: Entry, letGo: () => void = () => undefined): () => void {
+    const { holding } = entry
+    entry.leases++
+    entry.requests++
+    holding.leases++
+    let isOver = false
+    return () => {
+      if (isOver) return
+      isOver = true
+      letGo()
+      entry.leases--
+      holding.leases--
+      this.#dropIfUnused(holding)
+      if (entry.leases === 0) entry.left?.()
+    }
+  }
+
+  /** A composition has none; its own says what it is. */
   #namesOf(version: AdapterVersion): string[] {
-    return this.list().flatMap(({ name, digest }) => (digest === version.adapter.digest ? name : []))
+    const names = this.list().flatMap(({ name, digest }) => (digest === version.adapter.digest ? name : []))
+    return names.length > 0 ? names : [version.name]
   }
 
   /** @throws TooManyPinnedError when pinning these bytes for `name` would leave no place for others */
@@ -310,22 +352,20 @@ export class AdapterRegistry {
   /** Keeps a version on the GPU, and starts bringing it there. */
   #keep(holding: Holding): void {
     holding.version.keepers++
-    const hold = this.#residency.acquire(holding.version)
-    const letGo = (): void => {
+    const hold = this.residency.acquire(holding.version)
+    void Promise.allSettled([hold.ready]).then(() => {
       hold.release()
       this.#dropIfUnused(holding)
-    }
-    hold.ready.then(letGo, letGo)
+    })
   }
 
   /** An entry whose name is gone: resolves when nothing leases it any more. */
   #leave(entry: Entry): Promise<void> {
     entry.holding.names--
+    if (entry.holding.names === 0) this.#tellNameless(entry.record.digest)
     if (entry.record.pinned) entry.holding.version.keepers--
-    if (entry.leases === 0) {
-      this.#dropIfUnused(entry.holding)
-      return Promise.resolve()
-    }
+    this.#dropIfUnused(entry.holding)
+    if (entry.leases === 0) return Promise.resolve()
     this.#leaving.add(entry)
     return new Promise((resolve) => {
       entry.left = () => {
@@ -335,9 +375,9 @@ export class AdapterRegistry {
     })
   }
 
-  #dropIfUnused({ names, version }: Holding): void {
-    if (names > 0 || version.isLeased) return
-    this.#residency.evict(version)
+  #dropIfUnused({ names, leases, version }: Holding): void {
+    if (names > 0 || leases > 0 || version.isLeased) return
+    this.residency.evict(version)
     this.#holdings.delete(version.adapter.digest)
   }
 }

@@ -75,6 +75,8 @@ export class Residency {
   readonly #resident = new Set<AdapterVersion>()
   /** Versions to bring in. */
   readonly #arrivals = new Map<AdapterVersion, Arrival>()
+  /** The one on its way, and whether it was evicted before it arrived. */
+  #coming: { readonly version: AdapterVersion; isUnwanted: boolean } | null = null
   /** The one that found no room when it was last tried. */
   #lacksRoom: AdapterVersion | null = null
   /** Counts leases and unpinnings: ages and times of use. */
@@ -90,6 +92,10 @@ export class Residency {
   /** Versions on the GPU now. */
   get size(): number {
     return this.#resident.size
+  }
+
+  get resident(): ReadonlySet<AdapterVersion> {
+    return this.#resident
   }
 
   /** Holds `version` and starts bringing it in. `ready` rejects when it cannot be brought in at all. */
@@ -131,7 +137,10 @@ export class Residency {
   /** Takes a version that nothing pins off the GPU. Leases that wait for it make it come again. */
   evict(version: AdapterVersion): void {
     invariant(version.pins === 0, 'A pinned adapter was evicted')
-    if (version.slot === null) return
+    if (version.slot === null) {
+      if (this.#coming?.version === version) this.#coming.isUnwanted = true
+      return
+    }
     this.#pool.unload(version.slot)
     version.slot = null
     this.#resident.delete(version)
@@ -199,11 +208,15 @@ export class Residency {
   /** False when the pool is full of what may not be evicted for it. */
   async #load(version: AdapterVersion): Promise<boolean> {
     for (;;) {
+      const coming = { version, isUnwanted: false }
+      this.#coming = coming
       const slot = await this.#pool.load(version.name, version.adapter)
+      this.#coming = null
       if (slot !== null) {
         version.slot = slot
         this.#resident.add(version)
         version.usage.arrived()
+        if (coming.isUnwanted && !version.isLeased) this.evict(version)
         return true
       }
       this.#lacksRoom = version

@@ -165,7 +165,7 @@ describe('GET /metrics', () => {
   it('tells of each adapter, of a name that is old and new the new one', async () => {
     const usage = Object.assign(new AdapterUsage(), { hits: 3, misses: 2, arrivals: 2, lastArrivalMs: 125 })
     const status: AdapterStatus = {
-      ...{ name: 'pirate', root: 'r', digest: 'd', created: 1, origin: 'program', pinned: false },
+      ...{ name: 'pirate', id: 0, root: 'r', digest: 'd', created: 1, origin: 'program', pinned: false },
       ...{
         state: 'loaded',
         tier: 'gpu',

@@ -41,8 +41,13 @@ export function goldenOf(id: string): Golden {
   return adapter.golden_of ? goldenOf(adapter.golden_of) : adapter
 }
 
-export async function goldenLogits(golden: Golden, { logits }: GoldenCase): Promise<Float32Array> {
-  const source = await directoryFolder(REFERENCE).open(golden.golden)
+/** `root`: the folder that the golden's path starts from. */
+export async function goldenLogits(
+  golden: Pick<Golden, 'golden'>,
+  { logits }: GoldenCase,
+  root: string = REFERENCE,
+): Promise<Float32Array> {
+  const source = await directoryFolder(root).open(golden.golden)
   try {
     return toFloat32(await readTensor((await readSafetensors(source)).tensors.get(logits)!), 'F32')
   } finally {

@@ -55,6 +55,22 @@ describe('Residency', () => {
     expect(pool.loads).toEqual(['one'])
   })
 
+  it('lets go of what was given up while it was on its way', async () => {
+    const pool = new FakePool(2)
+    const residency = new Residency(pool)
+    const one = version('one')
+    residency.acquire(one).release()
+    residency.evict(one)
+    await settle()
+    expect([pool.loads, pool.resident.size, one.slot, residency.size]).toEqual([['one'], 0, null, 0])
+    // Unless somebody wants it again before it is there.
+    residency.acquire(one).release()
+    residency.evict(one)
+    const again = residency.acquire(one)
+    await again.ready
+    expect(again.slot).not.toBeNull()
+  })
+
   it('evicts the least recently used of what nothing leases', async () => {
     const residency = new Residency(new FakePool(2))
     const [one, two, three] = [version('one'), version('two'), version('three')]

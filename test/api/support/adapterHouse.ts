@@ -11,6 +11,7 @@ import { directoryFolder } from '../../../src/hosts/node/files.ts'
 import { folderWithin } from '../../../src/hosts/node/roots.ts'
 import { subfoldersOf } from '../../../src/hosts/node/subfolders.ts'
 import type { Host } from '../../../src/hosts/port.ts'
+import { Compositions } from '../../../src/lora/compositions.ts'
 import { AdapterRegistry } from '../../../src/lora/registry.ts'
 import { readModelSpec } from '../../../src/model/config.ts'
 import { readJson } from '../../../src/weights/config.ts'
@@ -27,6 +28,7 @@ const host: Host = {
 export interface AdapterHouse extends FakeHouse {
   readonly adapters: Adapters
   readonly registry: AdapterRegistry
+  readonly compositions: Compositions
   /** A folder below the only root. */
   folder(name: string): string
   /** Copies a reference adapter (`llama-tiny/r1`, `refused/nan` …) to a folder below the root. */
@@ -56,12 +58,14 @@ export async function adapterHouse(options: AdapterHouseOptions = {}): Promise<A
     log: (level, message, fields = {}) => lines.push({ level, message, fields }),
   })
   const control = options.isClosed ? null : adapters.control({ roots: [loras] })
-  const house = fakeHouse({ ...options, service: { adapters: registry, control } })
+  const compositions = new Compositions({ registry, spec, maxRank: options.maxRank ?? 32 })
+  const house = fakeHouse({ ...options, service: { adapters: registry, compositions, control } })
   return {
     ...house,
     log: house.log,
     adapters,
     registry,
+    compositions,
     folder: (name) => join(loras, name),
     put(name, adapter) {
       const from = adapter.startsWith('refused/') ? adapter : `adapters/${adapter}`

@@ -1,5 +1,6 @@
 /** A service with a real tokenizer and chat template (of the tiny Qwen3 fixture), two adapters, and a scripted engine. */
 import { readFileSync } from 'node:fs'
+import { DefaultScales } from '../../../src/api/defaultScales.ts'
 import type { ErrorEnvelope } from '../../../src/api/errors.ts'
 import { createHandler, type Handler, type HandlerOptions } from '../../../src/api/handler.ts'
 import type { LogLevel, Service } from '../../../src/api/service.ts'
@@ -83,6 +84,7 @@ export function fakeHouse(
   }
   const card = (name: string) => ({
     name,
+    id: names.indexOf(name),
     root: `adapters/${name}`,
     digest: `digest of ${name}`,
     created: 1_700_000_100,
@@ -101,6 +103,8 @@ export function fakeHouse(
       status: () => [],
       lease,
     },
+    compositions: { lease: () => null, check: () => {} },
+    defaultScales: new DefaultScales(),
     control: null,
     telemetry: fakeTelemetry(engine),
     version: '0.0.0-test',
