@@ -1,9 +1,13 @@
-/** Where the fixtures lie, wherever the tests are started. */
-import { fileURLToPath } from 'node:url'
+/** Where the fixtures lie, wherever the tests are started: a path on this machine, in a browser an address. */
+const here = import.meta.url
+// Not in one expression, which vite would take for the address of a file.
+const folder = new URL('./fixtures/reference/', here)
 
-export const REFERENCE: string = fileURLToPath(new URL('./fixtures/reference/', import.meta.url))
+// No fileURLToPath: in a browser there is none. On Windows a path begins with its drive.
+export const REFERENCE: string =
+  folder.protocol === 'file:' ? decodeURIComponent(folder.pathname).replace(/^\/(?=[A-Z]:)/i, '') : folder.href
 
-/** A path of `reference.json` (relative to its folder) as a path of this machine. */
+/** A path of `reference.json` (relative to its folder) as a path, or an address, of this host. */
 export function reference(path: string): string {
   return REFERENCE + path
 }

@@ -8,11 +8,9 @@ import type { GenerationEvent, GenerationRequest } from '../../src/engine/genera
 import { Runtime } from '../../src/engine/runtime.ts'
 import type { EngineSizes } from '../../src/engine/sizes.ts'
 import type { Gpu } from '../../src/gpu/gpu.ts'
-import { openGpu } from '../../src/gpu/open.node.ts'
-import { directoryFolder } from '../../src/hosts/node/files.ts'
 import { readPeftAdapter } from '../../src/lora/peft.ts'
 import { kvBlockBytes } from '../../src/model/kvCache.ts'
-import { reference } from '../fixtures.ts'
+import { openGpu, referenceFolder } from '../support/host.ts'
 import { GREEDY, read, request, tokensOf } from '../support/requests.ts'
 
 const MAX_TOKENS = 30
@@ -56,14 +54,14 @@ describe('the same request on llama-tiny', () => {
     together = true,
     whose: readonly Wanted[] = wanted,
   ): Promise<Answers> {
-    const runtime = await Runtime.open(gpu, directoryFolder(reference('models/llama-tiny')), {
+    const runtime = await Runtime.open(gpu, referenceFolder('models/llama-tiny'), {
       sizes: { maxNumBatchedTokens: 48, maxNumSeqs: 12, maxModelLen: 120, loraMemory: 2 ** 24, ...sizes },
       engine: { checkIntegrity: true, ...engine },
     })
     blockBytes = kvBlockBytes(runtime.spec)
     for (const name of VOICES) {
       if (name === null) continue
-      const folder = directoryFolder(reference(`adapters/llama-tiny/${name}`))
+      const folder = referenceFolder(`adapters/llama-tiny/${name}`)
       runtime.adapters.add(name, folder.name, (await readPeftAdapter(folder, runtime.spec)).adapter)
       // Brought in beforehand, so that who runs with whom does not depend on the machine.
       const lease = runtime.adapters.lease(name)!

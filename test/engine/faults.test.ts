@@ -5,10 +5,8 @@ import { Runtime } from '../../src/engine/runtime.ts'
 import { GpuLostError, GpuOutOfMemoryError, GpuReadbackError } from '../../src/gpu/errors.ts'
 import { Faults } from '../../src/gpu/faults.ts'
 import type { Gpu } from '../../src/gpu/gpu.ts'
-import { openGpu } from '../../src/gpu/open.node.ts'
-import { directoryFolder } from '../../src/hosts/node/files.ts'
 import { readPeftAdapter } from '../../src/lora/peft.ts'
-import { reference } from '../fixtures.ts'
+import { openGpu, referenceFolder } from '../support/host.ts'
 import { read, request, tokensOf } from '../support/requests.ts'
 
 const SIZES = {
@@ -32,14 +30,14 @@ describe('faults on llama-tiny', () => {
   })
 
   const open = (depth?: number) =>
-    Runtime.open(gpu, directoryFolder(reference('models/llama-tiny')), {
+    Runtime.open(gpu, referenceFolder('models/llama-tiny'), {
       sizes: SIZES,
       engine: { checkIntegrity: true, ...(depth ? { depth } : {}) },
     })
 
   /** Base and adapter, running and waiting: more than run at once. */
   async function generateAll(runtime: Runtime, maxTokens: number) {
-    const folder = directoryFolder(reference('adapters/llama-tiny/all-linear-r8'))
+    const folder = referenceFolder('adapters/llama-tiny/all-linear-r8')
     runtime.adapters.add('voice', folder.name, (await readPeftAdapter(folder, runtime.spec)).adapter)
     return Array.from({ length: 7 }, (_, i) => {
       const adapter = i % 2 ? runtime.adapters.lease('voice') : null
@@ -51,7 +49,7 @@ describe('faults on llama-tiny', () => {
     it(`a lost device ends every request, with ${depth} steps in flight`, async () => {
       const runtime = await open(depth)
       const readings = await generateAll(runtime, 50)
-      while (runtime.engine.stats().generatedTokens < 20) await new Promise((resolve) => setImmediate(resolve))
+      while (runtime.engine.stats().generatedTokens < 20) await new Promise((resolve) => setTimeout(resolve))
       faults.loseDevice()
       await Promise.all(readings.map(({ done }) => done))
       for (const { error, events } of readings) {

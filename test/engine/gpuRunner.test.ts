@@ -3,9 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { LogitsRecord, SampleWanted, Span } from '../../src/engine/batch.ts'
 import { Runtime } from '../../src/engine/runtime.ts'
 import type { Gpu } from '../../src/gpu/gpu.ts'
-import { openGpu } from '../../src/gpu/open.node.ts'
-import { directoryFolder } from '../../src/hosts/node/files.ts'
-import { reference } from '../fixtures.ts'
+import { openGpu, referenceFolder } from '../support/host.ts'
 import { GREEDY } from '../support/requests.ts'
 
 const PROMPT = [5, 300, 17, 42, 7]
@@ -16,7 +14,7 @@ describe('registers on llama-tiny', () => {
   let runtime: Runtime
   beforeAll(async () => {
     gpu = await openGpu()
-    runtime = await Runtime.open(gpu, directoryFolder(reference('models/llama-tiny')), {
+    runtime = await Runtime.open(gpu, referenceFolder('models/llama-tiny'), {
       sizes: { kvCacheMemory: 2 ** 21, loraMemory: 2 ** 20, maxNumBatchedTokens: 24, maxNumSeqs: 4 },
     })
   })

@@ -3,13 +3,11 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Span } from '../../src/engine/batch.ts'
 import { Runtime } from '../../src/engine/runtime.ts'
 import type { Gpu } from '../../src/gpu/gpu.ts'
-import { openGpu } from '../../src/gpu/open.node.ts'
-import { directoryFolder } from '../../src/hosts/node/files.ts'
 import { readPeftAdapter } from '../../src/lora/peft.ts'
 import type { RegistryLease } from '../../src/lora/registry.ts'
-import { reference } from '../fixtures.ts'
 import { GREEDY } from '../goldens/golden.ts'
 import { otherAdapters } from '../goldens/otherAdapters.ts'
+import { openGpu, referenceFolder } from '../support/host.ts'
 
 const MIB = 1024 * 1024
 /** Ranks 1, 5, 8, 16, 64, mixed ranks in one adapter, other targets, other widths; null is the base. */
@@ -52,14 +50,14 @@ describe('a mixed batch on llama-tiny', () => {
     gpu = await openGpu()
     // Few rows per step, so that prompts are chunked and prefill meets decode in most steps.
     const sizes = { kvCacheMemory: 4 * MIB, loraMemory: 16 * MIB, maxNumBatchedTokens: 64, maxNumSeqs: VOICES.length }
-    runtime = await Runtime.open(gpu, directoryFolder(reference('models/llama-tiny')), {
+    runtime = await Runtime.open(gpu, referenceFolder('models/llama-tiny'), {
       sizes,
       // Nobody takes over what another computed, or "alone" would not be alone.
       engine: { checkIntegrity: true, prefixCache: false },
     })
     for (const name of new Set(VOICES)) {
       if (name === null) continue
-      const folder = directoryFolder(reference(`adapters/llama-tiny/${name}`))
+      const folder = referenceFolder(`adapters/llama-tiny/${name}`)
       runtime.adapters.add(name, folder.name, (await readPeftAdapter(folder, runtime.spec)).adapter)
       const lease = runtime.adapters.lease(name)!
       await lease.ready

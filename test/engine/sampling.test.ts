@@ -4,11 +4,9 @@ import type { SamplingParams } from '../../src/engine/batch.ts'
 import type { GenerationEvent, GenerationRequest } from '../../src/engine/generation.ts'
 import { Runtime } from '../../src/engine/runtime.ts'
 import type { Gpu } from '../../src/gpu/gpu.ts'
-import { openGpu } from '../../src/gpu/open.node.ts'
-import { directoryFolder } from '../../src/hosts/node/files.ts'
 import { kvBlockBytes } from '../../src/model/kvCache.ts'
-import { reference } from '../fixtures.ts'
 import { GREEDY } from '../goldens/golden.ts'
+import { openGpu, referenceFolder } from '../support/host.ts'
 
 const PROMPT = [7, 31, 200, 5, 31, 88]
 const VOCAB = 512
@@ -27,7 +25,7 @@ describe('sampling on llama-tiny', () => {
   })
 
   async function open(numBlocks: number): Promise<Runtime> {
-    const folder = directoryFolder(reference('models/llama-tiny'))
+    const folder = referenceFolder('models/llama-tiny')
     const blockBytes = runtime ? kvBlockBytes(runtime.spec) : 4096
     const sizes = { kvCacheMemory: numBlocks * blockBytes, loraMemory: 1 << 16, maxModelLen: 64, maxNumSeqs: 6 }
     return Runtime.open(gpu, folder, { sizes, engine: { checkIntegrity: true, prefixCache: false } })

@@ -1,14 +1,13 @@
 /** The goldens of transformers and PEFT, and how close to them a runtime in f32 must come (reference/README.md). */
-import { readFileSync } from 'node:fs'
 import { expect } from 'vitest'
 import type { LogitsRow, SamplingParams } from '../../src/engine/batch.ts'
 import type { Runtime } from '../../src/engine/runtime.ts'
-import { directoryFolder } from '../../src/hosts/node/files.ts'
 import type { RegistryLease } from '../../src/lora/registry.ts'
 import { toFloat32 } from '../../src/weights/dtype.ts'
 import { readSafetensors } from '../../src/weights/safetensors.ts'
 import { readTensor } from '../../src/weights/tensorData.ts'
-import { REFERENCE, reference } from '../fixtures.ts'
+import reference from '../fixtures/reference/reference.json' with { type: 'json' }
+import { fixtureFolder } from '../support/host.ts'
 
 export interface GoldenCase {
   readonly input_ids: readonly number[]
@@ -31,7 +30,7 @@ interface Golden {
 const index: {
   readonly models: Readonly<Record<string, Golden & { readonly golden_of?: string }>>
   readonly adapters: readonly (Golden & { readonly id: string; readonly golden_of?: string })[]
-} = JSON.parse(readFileSync(reference('reference.json'), 'utf8'))
+} = reference as never
 
 /** The golden of a model, or of an adapter as `model/name`. */
 export function goldenOf(id: string): Golden {
@@ -41,13 +40,13 @@ export function goldenOf(id: string): Golden {
   return adapter.golden_of ? goldenOf(adapter.golden_of) : adapter
 }
 
-/** `root`: the folder that the golden's path starts from. */
+/** `root`: the folder of fixtures that the golden's path starts from. */
 export async function goldenLogits(
   golden: Pick<Golden, 'golden'>,
   { logits }: GoldenCase,
-  root: string = REFERENCE,
+  root: string = 'reference',
 ): Promise<Float32Array> {
-  const source = await directoryFolder(root).open(golden.golden)
+  const source = await fixtureFolder(root).open(golden.golden)
   try {
     return toFloat32(await readTensor((await readSafetensors(source)).tensors.get(logits)!), 'F32')
   } finally {

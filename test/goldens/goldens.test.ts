@@ -2,12 +2,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Runtime } from '../../src/engine/runtime.ts'
 import type { Gpu } from '../../src/gpu/gpu.ts'
-import { openGpu } from '../../src/gpu/open.node.ts'
-import { directoryFolder } from '../../src/hosts/node/files.ts'
 import type { NormalAdapter } from '../../src/lora/normal.ts'
 import { readPeftAdapter } from '../../src/lora/peft.ts'
 import type { Folder } from '../../src/weights/folder.ts'
-import { reference } from '../fixtures.ts'
+import { openGpu, referenceFolder } from '../support/host.ts'
 import {
   certain,
   goldenLogits,
@@ -42,9 +40,9 @@ describe.each([...Object.keys(PLAIN_ADAPTERS), 'llama-tiny-sharded'])('%s', (mod
 
   beforeAll(async () => {
     gpu = await openGpu()
-    runtime = await Runtime.open(gpu, directoryFolder(reference(`models/${model}`)), { sizes: SIZES })
+    runtime = await Runtime.open(gpu, referenceFolder(`models/${model}`), { sizes: SIZES })
     for (const name of names) {
-      const folder = directoryFolder(reference(`adapters/${model}/${name}`))
+      const folder = referenceFolder(`adapters/${model}/${name}`)
       runtime.adapters.add(name, folder.name, await read(folder, runtime))
     }
   })

@@ -2,10 +2,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Runtime } from '../../src/engine/runtime.ts'
 import type { Gpu } from '../../src/gpu/gpu.ts'
-import { openGpu } from '../../src/gpu/open.node.ts'
-import { directoryFolder } from '../../src/hosts/node/files.ts'
 import { kvBlockBytes } from '../../src/model/kvCache.ts'
-import { reference } from '../fixtures.ts'
+import { openGpu, referenceFolder } from '../support/host.ts'
 import { goldenLogits, goldenOf, largestDifference, promptLogits } from './golden.ts'
 
 /** README of the reference, f16: worst of transformers itself 0.9e-2. */
@@ -23,7 +21,7 @@ describe.each(['llama-tiny', 'mistral-tiny', 'qwen3-tiny'])('%s', (model) => {
       loraMemory: 2 ** 20,
       maxNumBatchedTokens: 128,
     }
-    runtime = await Runtime.open(gpu, directoryFolder(reference(`models/${model}`)), { sizes })
+    runtime = await Runtime.open(gpu, referenceFolder(`models/${model}`), { sizes })
   })
   afterAll(async () => {
     await runtime.close()

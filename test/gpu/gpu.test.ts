@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { GpuLimitError } from '../../src/gpu/errors.ts'
 import type { Gpu } from '../../src/gpu/gpu.ts'
 import type { KernelDefinition } from '../../src/gpu/kernel.ts'
-import { openGpu } from '../../src/gpu/open.node.ts'
+import { openGpu } from '../support/host.ts'
 
 const scale: KernelDefinition = {
   name: 'scale',

@@ -2,11 +2,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Runtime } from '../../src/engine/runtime.ts'
 import type { Gpu } from '../../src/gpu/gpu.ts'
-import { openGpu } from '../../src/gpu/open.node.ts'
-import { directoryFolder } from '../../src/hosts/node/files.ts'
 import { readPeftAdapter } from '../../src/lora/peft.ts'
-import { reference } from '../fixtures.ts'
 import { certain, goldenOf, greedyTokens } from '../goldens/golden.ts'
+import { openGpu, referenceFolder } from '../support/host.ts'
 
 const MIB = 1024 * 1024
 const NAMES = ['dora-r8', 'dora-embed', 'save-norms-embed', 'lora-bias', 'save-lm-head', 'layer-replication']
@@ -17,12 +15,12 @@ describe('one place for adapters of five kinds', () => {
 
   beforeAll(async () => {
     gpu = await openGpu({ defaultLimits: true })
-    runtime = await Runtime.open(gpu, directoryFolder(reference('models/llama-tiny')), {
+    runtime = await Runtime.open(gpu, referenceFolder('models/llama-tiny'), {
       // A slab for each of the three layers: more than 128 MiB cannot be bound.
       sizes: { kvCacheMemory: 4 * MIB, loraMemory: 300 * MIB, maxNumBatchedTokens: 64, maxLoras: 1 },
     })
     for (const name of [...NAMES, 'qv-r8', 'dora-f16']) {
-      const folder = directoryFolder(reference(`adapters/llama-tiny/${name}`))
+      const folder = referenceFolder(`adapters/llama-tiny/${name}`)
       runtime.adapters.add(name, folder.name, (await readPeftAdapter(folder, runtime.spec)).adapter)
     }
   })

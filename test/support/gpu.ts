@@ -7,8 +7,8 @@ import type { DeviceWish } from '../../src/gpu/capabilities.ts'
 import type { Gpu } from '../../src/gpu/gpu.ts'
 import type { Grid } from '../../src/gpu/kernel.ts'
 import type { Tracked } from '../../src/gpu/ledger.ts'
-import { openGpu } from '../../src/gpu/open.node.ts'
 import type { KernelChoice } from '../../src/model/kernels/choice.ts'
+import { LACKS, openGpu } from './host.ts'
 
 /** Data for a new buffer, or a buffer that is there already. */
 export type Bound = Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer> | Tracked | GPUBufferBinding
@@ -100,6 +100,6 @@ export const it: GpuTest = gpuTest()
 
 /** What a kernel with teams is tested on: the device as it is, and as if it had no subgroups. */
 export const TEAM_DEVICES: readonly { readonly name: string; readonly subgroups: boolean; readonly it: GpuTest }[] = [
-  { name: 'with subgroups', subgroups: true, it },
+  ...(LACKS.subgroups === false ? [] : [{ name: 'with subgroups', subgroups: true, it }]),
   { name: 'without subgroups', subgroups: false, it: gpuTest({ subgroups: false }) },
 ]

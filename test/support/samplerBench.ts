@@ -4,10 +4,10 @@ import type { SamplingParams, TokenHistory } from '../../src/engine/batch.ts'
 import type { DeviceWish } from '../../src/gpu/capabilities.ts'
 import type { Gpu } from '../../src/gpu/gpu.ts'
 import type { Tracked } from '../../src/gpu/ledger.ts'
-import { openGpu } from '../../src/gpu/open.node.ts'
 import { type CrewShape, workgroupCrew } from '../../src/model/kernels/crew.ts'
 import { RECORD_BYTES, readRecord, type SampledRecord, Sampler } from '../../src/model/sampler.ts'
 import { StepTables } from '../../src/model/stepTables.ts'
+import { openGpu } from './host.ts'
 import { Random } from './random.ts'
 
 /** Not a multiple of anything, and more than a crew or a workgroup looks at together. */
