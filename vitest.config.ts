@@ -6,7 +6,7 @@ import { playwright } from '@vitest/browser-playwright'
 import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config'
 import { browserHost } from './build/browserHost.ts'
 import { wgslText } from './build/wgslText.ts'
-import { CHROMIUM_ARGS, findChromium } from './scripts/lib/chromium.mjs'
+import { CHROMIUM_ARGS, CHROMIUM_VARIABLE, findChromium } from './scripts/lib/chromium.mjs'
 import { deviceEnvironment, rememberedDevice } from './scripts/lib/setup.mjs'
 import type { LesserDevice } from './test/support/lesserDevice.ts'
 
@@ -14,19 +14,25 @@ const realModel = process.env.LORIKEET_REAL_MODEL
 const full = process.env.LORIKEET_TEST_FULL === '1'
 // So that a bare `npx vitest` gets the same device as `npm test`.
 const device = rememberedDevice()
-const chromium = findChromium()
+// `npm test` finds one, or gets one; a bare `npx vitest` leaves browsers out.
+const chromium = process.env[CHROMIUM_VARIABLE] ? findChromium() : null
 
-/** Files that run in a browser too. */
+/** Files that run in a browser too: what computes on a GPU. The last two take minutes on SwiftShader. */
 const IN_BROWSERS = [
   'test/gpu/*.test.ts',
   'test/model/kernels/*.test.ts',
   'test/model/{deferredKernels,loraPlan,penalties,sampler}.test.ts',
-  'test/engine/{equality,faults,gpuRunner,mixedBatch,sampling}.test.ts',
-  'test/goldens/*.test.ts',
+  'test/engine/{faults,gpuRunner,mixedBatch,sampling}.test.ts',
+  'test/goldens/{halfCache,otherModels}.test.ts',
   'test/lora/pool.test.ts',
+  ...(full ? ['test/goldens/llamaTiny.test.ts', 'test/engine/equality.test.ts'] : []),
 ]
+/** Files that show the maths end to end: what a device with less must compute alike. */
+const MATHS = ['test/engine/mixedBatch.test.ts', 'test/goldens/*.test.ts']
 
+/** What every WebGPU has to offer; some phones, and Firefox, have no more (docs/platforms.md). */
 const DEFAULT_LIMITS: LesserDevice = { wish: { defaultLimits: true } }
+const LEAST: LesserDevice = { wish: { defaultLimits: true, subgroups: false, f16: false }, readbackDelayMs: 100 }
 
 function inNode(name: string, include: string[], lesser: LesserDevice = {}): TestProjectInlineConfiguration {
   return {
@@ -77,6 +83,7 @@ export default defineConfig({
       ? [inNode('real model', ['test/realModel/**/*.real.test.ts'])]
       : [
           inNode('node', ['test/**/*.test.ts']),
+          ...(full ? [inNode('node on the least device', MATHS, LEAST)] : []),
           ...(chromium ? [inChromium('chromium', IN_BROWSERS)] : []),
           ...(chromium && full ? [inChromium('chromium with default limits', IN_BROWSERS, DEFAULT_LIMITS)] : []),
         ],

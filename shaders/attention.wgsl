@@ -136,7 +136,9 @@ fn main(team: Team, @builtin(workgroup_id) group: vec3<u32>) {
 
     for (var h = 0u; h < HEADS; h++) {
       let mine = State(most[h], team_sum(team, total[h]));
-      let factors = merge(&merged[h], mine);
+      var state = merged[h]; // no pointer into an array: naga 29 dies of it ("is not cached"; Deno 2.9.6, 2026-11-22)
+      let factors = merge(&state, mine);
+      merged[h] = state;
       let head = head_first + h;
       if (share_first + h >= SHARE) { continue; }
       let at = select((row * heads + head) * HEAD4, partial_at(row, splits, group.z, heads, head) + 1u, splits > 1u);

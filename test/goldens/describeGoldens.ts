@@ -1,4 +1,4 @@
-/** Every base and every adapter of the reference that is served, against what transformers and PEFT computed. */
+/** A base and its adapters of the reference that are served, against what transformers and PEFT computed. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Runtime } from '../../src/engine/runtime.ts'
 import type { Gpu } from '../../src/gpu/gpu.ts'
@@ -33,7 +33,8 @@ function invoked(prompt: readonly number[], invocation: readonly number[] | null
   return at < 0 ? prompt.length : `,${prompt.join()},`.slice(0, at).split(',').length - 1
 }
 
-describe.each([...Object.keys(PLAIN_ADAPTERS), 'llama-tiny-sharded'])('%s', (model) => {
+/** Logits and tokens of a model and of its adapters. */
+export function describeGoldens(model: string): void {
   const names = [...(PLAIN_ADAPTERS[model] ?? []), ...otherAdapters(model)]
   let gpu: Gpu
   let runtime: Runtime
@@ -88,4 +89,4 @@ describe.each([...Object.keys(PLAIN_ADAPTERS), 'llama-tiny-sharded'])('%s', (mod
       }
     })
   })
-})
+}
