@@ -23,7 +23,7 @@ const IN_BROWSERS = [
   'test/model/kernels/*.test.ts',
   'test/model/{deferredKernels,loraPlan,penalties,sampler}.test.ts',
   'test/engine/{faults,gpuRunner,mixedBatch,sampling}.test.ts',
-  'test/goldens/{halfCache,otherModels}.test.ts',
+  'test/goldens/{compositions,halfCache,otherModels}.test.ts',
   'test/lora/pool.test.ts',
   ...(full ? ['test/goldens/llamaTiny.test.ts', 'test/engine/equality.test.ts'] : []),
 ]

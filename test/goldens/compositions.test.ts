@@ -3,12 +3,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Span } from '../../src/engine/batch.ts'
 import { Runtime } from '../../src/engine/runtime.ts'
 import type { Gpu } from '../../src/gpu/gpu.ts'
-import { openGpu } from '../../src/gpu/open.node.ts'
-import { directoryFolder } from '../../src/hosts/node/files.ts'
 import type { AdapterWeight } from '../../src/lora/composition.ts'
 import { readPeftAdapter } from '../../src/lora/peft.ts'
 import type { RegistryLease } from '../../src/lora/registry.ts'
-import { reference } from '../fixtures.ts'
+import { openGpu, referenceFolder } from '../support/host.ts'
 import { COMPOSITIONS, compositionLogits } from './compositions.ts'
 import { certain, greedyTokens, LOGITS_TOLERANCE, largestDifference, promptLogits } from './golden.ts'
 
@@ -23,7 +21,7 @@ describe.each(models)('%s', (model) => {
   let runtime: Runtime
 
   const load = async (name: string, from = name, replace = false) => {
-    const folder = directoryFolder(reference(`adapters/${model}/${from}`))
+    const folder = referenceFolder(`adapters/${model}/${from}`)
     const { adapter } = await readPeftAdapter(folder, runtime.spec, { baseRows: runtime.baseRows })
     runtime.adapters.add(name, folder.name, adapter, { replace })
   }
@@ -33,7 +31,7 @@ describe.each(models)('%s', (model) => {
     gpu = await openGpu()
     const sizes = { kvCacheMemory: 4 * MIB, loraMemory: 32 * MIB, maxNumBatchedTokens: 64 }
     const engine = { checkIntegrity: true }
-    runtime = await Runtime.open(gpu, directoryFolder(reference(`models/${model}`)), { sizes, engine })
+    runtime = await Runtime.open(gpu, referenceFolder(`models/${model}`), { sizes, engine })
     for (const name of names) await load(name)
   })
   afterAll(async () => {

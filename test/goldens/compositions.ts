@@ -1,7 +1,6 @@
 /** What PEFT computes with several active adapters whose scaling is multiplied (test/fixtures/compositions). */
-import { readFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import type { AdapterWeight } from '../../src/lora/composition.ts'
+import compositions from '../fixtures/compositions/compositions.json' with { type: 'json' }
 import { type GoldenCase, goldenLogits } from './golden.ts'
 
 export interface GoldenComposition {
@@ -12,10 +11,8 @@ export interface GoldenComposition {
   readonly cases: readonly GoldenCase[]
 }
 
-const FOLDER = fileURLToPath(new URL('../fixtures/compositions/', import.meta.url))
-const index: { readonly compositions: Readonly<Record<string, Omit<GoldenComposition, 'name'>>> } = JSON.parse(
-  readFileSync(`${FOLDER}compositions.json`, 'utf8'),
-)
+const index: { readonly compositions: Readonly<Record<string, Omit<GoldenComposition, 'name'>>> } =
+  compositions as never
 
 export const COMPOSITIONS: readonly GoldenComposition[] = Object.entries(index.compositions).map(([name, each]) => ({
   name,
@@ -23,5 +20,5 @@ export const COMPOSITIONS: readonly GoldenComposition[] = Object.entries(index.c
 }))
 
 export function compositionLogits(golden: GoldenCase): Promise<Float32Array> {
-  return goldenLogits({ golden: 'compositions.safetensors' }, golden, FOLDER)
+  return goldenLogits({ golden: 'compositions.safetensors' }, golden, 'compositions')
 }

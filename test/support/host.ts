@@ -10,7 +10,7 @@ import type { Gpu } from '../../src/gpu/gpu.ts'
 import { currentHost } from '../../src/hosts/current.ts'
 import { folderOf } from '../../src/hosts/host.ts'
 import type { Folder } from '../../src/weights/folder.ts'
-import { reference } from '../fixtures.ts'
+import { FIXTURES } from '../fixtures.ts'
 import type { LesserDevice } from './lesserDevice.ts'
 
 const host = await currentHost()
@@ -27,7 +27,12 @@ export async function openGpu(wish: DeviceWish = {}): Promise<Gpu> {
   return await host.openGpu({ ...wish, ...lesser, faults })
 }
 
+/** A folder of test/fixtures. */
+export function fixtureFolder(path: string): Folder {
+  return folderOf(FIXTURES + path, host)
+}
+
 /** A folder of the reference, such as `models/llama-tiny`. */
 export function referenceFolder(path: string): Folder {
-  return folderOf(reference(path), host)
+  return fixtureFolder(`reference/${path}`)
 }
