@@ -4,12 +4,13 @@
  *
  *   node bench/run.mjs bench/mixing.ts [--rounds=7] [--decode]
  */
+import { SyntheticAdapters } from '../src/bench/synthetic.ts'
 import type { Batch, Span } from '../src/engine/batch.ts'
 import { Runtime } from '../src/engine/runtime.ts'
 import { openGpu } from '../src/gpu/open.node.ts'
 import type { RegistryLease } from '../src/lora/registry.ts'
 import { readModelSpec } from '../src/model/config.ts'
-import { smolAdapter, smolFolder } from './support/smol.ts'
+import { smolFolder } from './support/smol.ts'
 import { median, rounded, Stopwatch } from './support/timing.ts'
 
 const MIB = 1024 * 1024
@@ -29,12 +30,13 @@ async function main(options: readonly string[]): Promise<void> {
     maxNumBatchedTokens: 512,
   }
   const runtime = await Runtime.open(gpu, smolFolder(readModelSpec), { sizes })
+  const synthetic = new SyntheticAdapters(runtime.spec)
   const leases = new Map<number, RegistryLease[]>()
   const bringIn = async (rank: number, count: number) => {
     const held = leases.get(rank) ?? []
     for (let i = held.length; i < count; i++) {
       const name = `r${rank}-${i}`
-      runtime.adapters.add(name, 'made up', smolAdapter(runtime.spec, rank, i))
+      runtime.adapters.add(name, 'made up', synthetic.make(name, rank))
       const lease = runtime.adapters.lease(name)!
       await lease.ready
       held.push(lease)

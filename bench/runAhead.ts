@@ -7,6 +7,7 @@
  *
  *   node bench/run.mjs bench/runAhead.ts [--rounds=7] [--layers=2]   (--layers=0: only on the null backend)
  */
+import { SyntheticAdapters } from '../src/bench/synthetic.ts'
 import type { Batch, Runner, StepResult } from '../src/engine/batch.ts'
 import { Engine } from '../src/engine/engine.ts'
 import { javaScriptMs, type StepTrace } from '../src/engine/observer.ts'
@@ -15,7 +16,7 @@ import { Faults } from '../src/gpu/faults.ts'
 import type { Gpu } from '../src/gpu/gpu.ts'
 import { openGpu } from '../src/gpu/open.node.ts'
 import { readModelSpec } from '../src/model/config.ts'
-import { smolAdapter, smolFolder } from './support/smol.ts'
+import { smolFolder } from './support/smol.ts'
 import { median, rounded } from './support/timing.ts'
 
 const MIB = 1024 * 1024
@@ -29,7 +30,8 @@ const GREEDY = { temperature: 0, topK: 0, topP: 1, minP: 0, seed: 0 }
 async function open(gpu: Gpu, changes: Parameters<typeof smolFolder>[1]): Promise<Runtime> {
   const sizes = { maxModelLen: 512, maxNumSeqs: SEQUENCES, kvCacheMemory: 96 * MIB, loraMemory: 32 * MIB }
   const runtime = await Runtime.open(gpu, smolFolder(readModelSpec, changes), { sizes })
-  for (let i = 0; i < ADAPTERS; i++) runtime.adapters.add(`${i}`, 'made up', smolAdapter(runtime.spec, 8, i))
+  const synthetic = new SyntheticAdapters(runtime.spec)
+  for (let i = 0; i < ADAPTERS; i++) runtime.adapters.add(`${i}`, 'made up', synthetic.make(`${i}`, 8))
   return runtime
 }
 

@@ -47,7 +47,7 @@ const MOST_ROWS = Math.max(...ROWS)
 /** Steps in one timing. */
 const REPEATS = 4
 
-const options = process.argv.slice(3)
+const options = process.argv.slice(2)
 const option = (name: string, otherwise: number) =>
   Number(options.find((text) => text.startsWith(`--${name}=`))?.split('=')[1] ?? otherwise)
 const wanted = options.filter((text) => !text.startsWith('--'))

@@ -42,9 +42,13 @@ function modulesOf(spec: ModelSpec, rank: number): LoraModule[] {
 /** Halves of either sign around 0.01, little-endian: no kernel meets a denormal or an overflow. */
 export function smallHalves(count: number): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(count * 2)
+  fillHalves(bytes)
+  return bytes
+}
+
+export function fillHalves(bytes: Uint8Array): void {
   for (let i = 0; i + 1 < bytes.length; i += 2) {
     bytes[i] = (i * 37) & 0xff
     bytes[i + 1] = 0x20 | ((i >> 4) & 3) | ((i & 2) << 6)
   }
-  return bytes
 }

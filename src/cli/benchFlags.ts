@@ -3,7 +3,9 @@ import { type Command, InvalidArgumentError, Option } from 'commander'
 import { type Lengths, parseLengths } from '../bench/load/lengths.ts'
 import { PICK_POLICIES, type PickPolicy } from '../bench/load/pick.ts'
 import { SCENARIOS, type ScenarioName } from '../bench/load/scenarios.ts'
-import { type EngineFlags, engineOptions } from './engineFlags.ts'
+import { REFERENCE_NAME } from '../bench/referenceModel.ts'
+import type { FloatDtype } from '../weights/dtype.ts'
+import { type DeviceFlags, deviceOptions, type EngineFlags, engineOptions } from './engineFlags.ts'
 import { type AdapterPath, collectAdapters, collectNames, readPositive, readSeconds } from './values.ts'
 
 /** As commander names them. */
@@ -33,8 +35,18 @@ export interface BenchFlags extends EngineFlags {
   readonly html?: string
 }
 
+/** Those of `bench kernels`. */
+export interface KernelFlags extends DeviceFlags {
+  readonly model?: string
+  readonly dtype?: FloatDtype
+  readonly rounds: number
+  readonly json?: string
+}
+
 export interface BenchActions {
   bench(flags: BenchFlags): Promise<void>
+  /** @param wanted parts of names; without any, all */
+  benchKernels(wanted: readonly string[], flags: KernelFlags): Promise<void>
 }
 
 const EXAMPLES = `
@@ -104,6 +116,20 @@ export function addBench(program: Command, actions: BenchActions): void {
     .allowExcessArguments(false)
     .action((flags: BenchFlags) => actions.bench(flags))
   for (const each of engineOptions()) bench.addOption(each)
+  addKernels(bench, actions)
+}
+
+function addKernels(bench: Command, actions: BenchActions): void {
+  const kernels = bench
+    .command('kernels')
+    .description("measure every kernel at a model's shapes against what the device can do")
+    .argument('[names...]', 'only kernels and shapes with one of these in their names, such as matmul or "rank 16"')
+    .option('--model <dir>', `Hugging Face folder whose shapes are taken (${REFERENCE_NAME}'s)`)
+    .addOption(new Option('--dtype <type>', 'type of the weights (as the model says)').choices(['F16', 'BF16', 'F32']))
+    .addOption(countOption('--rounds <n>', 'rounds, each through all kernels', 5))
+    .option('--json <file>', 'write all figures')
+    .action((names: string[], flags: KernelFlags) => actions.benchKernels(names, flags))
+  for (const each of deviceOptions()) kernels.addOption(each)
 }
 
 function countOption(flags: string, description: string, value?: number): Option {

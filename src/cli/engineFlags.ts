@@ -4,8 +4,14 @@ import type { EngineSizes } from '../engine/sizes.ts'
 import type { DeviceWish } from '../gpu/capabilities.ts'
 import { readBytes, readPositive } from './values.ts'
 
+/** Flags of every command that opens a device, as commander names them. */
+export interface DeviceFlags {
+  readonly batchInvariant?: boolean
+  readonly webgpu?: 'dawn' | 'builtin'
+}
+
 /** As commander names them. */
-export interface EngineFlags {
+export interface EngineFlags extends DeviceFlags {
   readonly maxLoras?: number
   readonly maxLoraRank?: number
   readonly loraMemory?: number
@@ -14,8 +20,6 @@ export interface EngineFlags {
   readonly maxNumBatchedTokens?: number
   readonly kvCacheMemory?: number
   readonly kvCacheDtype?: 'auto' | 'float16' | 'float32'
-  readonly batchInvariant?: boolean
-  readonly webgpu?: 'dawn' | 'builtin'
   /** False: each step waits for the result of the one before. */
   readonly runAhead?: boolean
 }
@@ -36,6 +40,13 @@ export function engineOptions(): readonly Option[] {
       'float16',
       'float32',
     ]),
+    new Option('--no-run-ahead', 'plan each step only when the result of the one before is known'),
+  ]
+  return [...options, ...deviceOptions()].map((option) => option.helpGroup('Engine options:'))
+}
+
+export function deviceOptions(): readonly Option[] {
+  return [
     new Option(
       '--batch-invariant',
       'the same bits for a request in any batch, also on GPUs with several subgroup sizes',
@@ -43,9 +54,7 @@ export function engineOptions(): readonly Option[] {
     new Option('--webgpu <which>', 'in Deno: the WebGPU of the package "webgpu" (first choice), or the one built in')
       .env('LORIKEET_WEBGPU')
       .choices(['dawn', 'builtin']),
-    new Option('--no-run-ahead', 'plan each step only when the result of the one before is known'),
   ]
-  return options.map((option) => option.helpGroup('Engine options:'))
 }
 
 export function sizesOf(flags: EngineFlags): EngineSizes {
@@ -61,7 +70,7 @@ export function sizesOf(flags: EngineFlags): EngineSizes {
   }
 }
 
-export function deviceWishOf({ batchInvariant = false, webgpu }: EngineFlags): DeviceWish {
+export function deviceWishOf({ batchInvariant = false, webgpu }: DeviceFlags): DeviceWish {
   return { batchInvariant, ...(webgpu && { webgpu }) }
 }
 

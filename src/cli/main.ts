@@ -1,6 +1,7 @@
 /** The `lorikeet` command: hands the process to the program, and turns what goes wrong into a line and an exit code. */
 import { CommanderError } from 'commander'
 import { bench } from './bench.ts'
+import { kernels } from './benchKernels.ts'
 import { describeProblem } from './problem.ts'
 import { createProgram } from './program.ts'
 import { serve, type Terminal } from './serve.ts'
@@ -28,6 +29,7 @@ async function run(args: readonly string[]): Promise<number> {
     const program = createProgram({
       serve: (flags) => serve(flags, terminal),
       bench: (flags) => bench(flags, { ...terminal, args }),
+      benchKernels: (names, flags) => kernels(names, flags, { ...terminal, args }),
     })
     await program.parseAsync(args, { from: 'user' })
     return 0

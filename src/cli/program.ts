@@ -56,6 +56,8 @@ export function createProgram(actions: Actions): Command {
     .description('One base model, many LoRA adapters, one batch, on WebGPU.')
     .version(VERSION, '-V, --version')
     .showHelpAfterError('(lorikeet --help shows what there is)')
+    // What stands behind a command is the command's, also where a command has commands of its own.
+    .enablePositionalOptions()
     .exitOverride()
   const serve = program
     .command('serve')

@@ -38,6 +38,7 @@ async function run(...args: string[]): Promise<{ out: string; err: string; repor
   let flags: BenchFlags | null = null
   const program = createProgram({
     serve: async () => {},
+    benchKernels: async () => {},
     bench: async (given) => {
       flags = given
     },

@@ -14,7 +14,7 @@ import { InvariantError } from '../../src/errors.ts'
 import { ListenError } from '../../src/hosts/server.ts'
 
 /** Commands that do nothing. */
-const NOTHING: Actions = { serve: async () => {}, bench: async () => {} }
+const NOTHING: Actions = { serve: async () => {}, bench: async () => {}, benchKernels: async () => {} }
 
 /** The flags that reach `serve`. */
 async function flagsOf(...args: string[]): Promise<ServeFlags> {

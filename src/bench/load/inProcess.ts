@@ -2,8 +2,8 @@
  * A model in this process as the subject of a benchmark. Requests go through its `fetch`: all that a client of the
  * library pays is measured, and no network.
  */
-import type { Capabilities } from '../../gpu/capabilities.ts'
 import { Lorikeet, type OpenOptions } from '../../lorikeet.ts'
+import { deviceFacts } from '../device.ts'
 import { SyntheticAdapters } from '../synthetic.ts'
 import { ask, type ClientOptions } from './client.ts'
 import type { Facts } from './loadReport.ts'
@@ -48,7 +48,6 @@ function subjectOf(bird: Lorikeet, plan: InProcessPlan): Subject {
     if (scenario === 'adapters') return named
     return scenario === 'single' && named.length > 0 ? named.slice(0, 1) : synthetic(scenario)
   }
-  const { can } = bird.runtime.gpu
   return {
     scenarios: plan.scenarios.flatMap((name) => {
       if (name === 'merged') return []
@@ -56,8 +55,8 @@ function subjectOf(bird: Lorikeet, plan: InProcessPlan): Subject {
       throw new BenchError('--scenario', `${name} needs adapters: name some with --lora-modules.`)
     }),
     facts: factsOf(bird),
-    device: deviceFacts(can),
-    isSoftware: can.software,
+    device: deviceFacts(bird.runtime.gpu),
+    isSoftware: bird.runtime.gpu.can.software,
     notes: plan.scenarios.includes('merged') ? [NO_MERGED] : [],
     closingNotes: () => closingNotes(bird),
     close: () => bird.close(),
@@ -121,18 +120,6 @@ function factsOf({ modelNames, runtime }: Lorikeet): Facts {
     'KV cache tokens': sizes.numBlocks * sizes.blockSize,
     'KV cache type': sizes.kvCacheDtype,
     'adapter memory MiB': Math.round(sizes.loraBytes / 2 ** 20),
-  }
-}
-
-/** A device, as reports state it. */
-export function deviceFacts(can: Capabilities): Facts {
-  const { subgroups, subgroupMinSize: least, subgroupMaxSize: most } = can
-  return {
-    adapter: can.adapter,
-    software: can.software,
-    subgroups: subgroups ? (least === most ? `${least}` : `${least} to ${most}`) : 'none',
-    f16: can.f16,
-    timestamps: can.timestamps,
   }
 }
 

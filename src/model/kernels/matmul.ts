@@ -24,7 +24,7 @@ export type RowsPerTeam = 1 | 2 | 4 | 8
 
 /**
  * The row regimes that pay on a device. With eight rows a software device spills its sixteen vector registers: four are
- * 1.4 times as fast there, though weights are read twice (`bench/kernels.ts`, matmul of 8 and 64 rows).
+ * 1.4 times as fast there, though weights are read twice (`lorikeet bench kernels`, matmul of 8 and 64 rows).
  */
 export function rowRegimes(can: Capabilities): readonly RowsPerTeam[] {
   return can.software ? [1, 2, 4] : [1, 2, 4, 8]
