@@ -31,7 +31,7 @@ export interface StartOptions extends HandlerOptions {
   readonly servedModelNames?: readonly string[]
   /** Lets requests load and unload adapters. Default: they may not. */
   readonly runtimeLora?: RuntimeLora
-  /** Most adapters in host memory, and most bytes of them; more are refused. Default: any. */
+  /** Most adapters in host memory, default any, and most bytes of them, default 1 GiB. The rest stays where it came from. */
   readonly maxHostLoras?: number
   readonly loraHostMemory?: number
   readonly sizes?: EngineSizes
@@ -140,12 +140,7 @@ export class Lorikeet {
       const log = options.log ?? (() => undefined)
       const registry = runtime.adapters
       const { spec, sizes, baseRows } = runtime
-      const { maxHostLoras, loraHostMemory } = options
-      const adapters = new Adapters({
-        ...{ registry, spec, maxRank: sizes.maxLoraRank, baseRows, host, log },
-        ...(maxHostLoras !== undefined && { maxHostAdapters: maxHostLoras }),
-        ...(loraHostMemory !== undefined && { maxHostBytes: loraHostMemory }),
-      })
+      const adapters = new Adapters({ registry, spec, maxRank: sizes.maxLoraRank, baseRows, host, log })
       const service: Service = {
         modelNames,
         modelRoot: folder.name,

@@ -55,12 +55,13 @@ export interface AdapterDirectory {
 /** Several adapters at once, or one with another scale. */
 export interface CompositionDirectory {
   /**
-   * Holds what they are together for one generation (the engine releases it), or null if one of them is not there.
+   * Holds what they are together for one generation (the engine releases it), or null if one of them is not there. Resolves
+   * when their bytes are in host memory.
    * @throws AdapterRefusedError naming an adapter that cannot be weighted, or a rank that is too large
    */
-  lease(adapters: readonly AdapterWeight[]): AdapterLease | null
+  lease(adapters: readonly AdapterWeight[]): Promise<AdapterLease | null>
   /** Throws what `lease` would throw. */
-  check(adapters: readonly AdapterWeight[]): void
+  check(adapters: readonly AdapterWeight[]): Promise<void>
 }
 
 export interface RuntimeLoad {

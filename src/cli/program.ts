@@ -91,11 +91,16 @@ export function createProgram(actions: Actions): Command {
     )
     .addOption(option('--enable-lora', 'always on; taken for the sake of vLLM command lines'))
     .addOption(
-      option('--max-cpu-loras <n>', 'most adapters in host memory; more are refused')
+      option('--max-cpu-loras <n>', 'most adapters in host memory; the rest stays where it came from')
         .env('NIM_MAX_CPU_LORAS')
         .argParser(readPositive),
     )
-    .addOption(option('--lora-host-memory <size>', 'host memory for adapters; more are refused').argParser(readBytes))
+    .addOption(
+      option(
+        '--lora-host-memory <size>',
+        'host memory for adapters (1GiB); the rest stays where it came from',
+      ).argParser(readBytes),
+    )
     .addOption(option('--host <address>', 'address to listen on').env('LORIKEET_HOST').default('127.0.0.1'))
     .addOption(option('--port <port>', 'port to listen on').env('LORIKEET_PORT').argParser(readPort).default(8000))
     .addOption(

@@ -28,6 +28,9 @@ export interface RuntimeOptions {
   readonly engine?: EngineOptions
   /** Names adapters may not take: the base's. */
   readonly reservedNames?: readonly string[]
+  /** Most adapters in host memory, default any, and most bytes of them, default 1 GiB. The rest stays where it came from. */
+  readonly maxHostLoras?: number
+  readonly loraHostMemory?: number
   readonly signal?: AbortSignal
   readonly onProgress?: (progress: LoadProgress) => void
 }
@@ -112,7 +115,11 @@ export class Runtime {
       const baseRows: BaseRows = (module, first, count) =>
         readMatrixRows(gpu, module === 'head' ? weights.lmHead : weights.embed, first, count)
       const engine = new Engine(runner, options.engine)
-      const adapters = new AdapterRegistry(pool, options.reservedNames ?? [])
+      const { reservedNames = [], maxHostLoras, loraHostMemory } = options
+      const adapters = new AdapterRegistry(pool, reservedNames, {
+        ...(maxHostLoras !== undefined && { maxAdapters: maxHostLoras }),
+        ...(loraHostMemory !== undefined && { maxBytes: loraHostMemory }),
+      })
       const compositions = new Compositions({ registry: adapters, spec, maxRank: sizes.maxLoraRank })
       const { logits } = forward
       return new Runtime(
@@ -130,6 +137,7 @@ export class Runtime {
   /** Ends every request, then frees every buffer. */
   async close(): Promise<void> {
     await this.engine.close()
+    this.adapters.close()
     this.#owned.release()
   }
 }

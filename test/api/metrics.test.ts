@@ -172,6 +172,7 @@ describe('GET /metrics', () => {
         rank: 8,
         modules: 4,
         bytes: 4096,
+        hostBytes: 0,
         leases: 1,
         requests: 5,
         usage,

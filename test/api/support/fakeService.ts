@@ -103,7 +103,7 @@ export function fakeHouse(
       status: () => [],
       lease,
     },
-    compositions: { lease: () => null, check: () => {} },
+    compositions: { lease: async () => null, check: async () => {} },
     defaultScales: new DefaultScales(),
     control: null,
     telemetry: fakeTelemetry(engine),
