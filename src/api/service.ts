@@ -6,6 +6,7 @@ import type { AdapterLease, GenerationEngine } from '../engine/generation.ts'
 import type { Telemetry } from '../engine/telemetry.ts'
 import type { AdapterWeight } from '../lora/composition.ts'
 import type { AcceptableRefusal } from '../lora/errors.ts'
+import type { MergedAdapter } from '../lora/merge.ts'
 import type { AdapterStatus, Leaving } from '../lora/registry.ts'
 import type { AdapterReport } from '../lora/report.ts'
 import type { GenerationDefaults } from '../model/generationConfig.ts'
@@ -18,6 +19,8 @@ export interface Service {
   readonly modelNames: readonly [string, ...string[]]
   /** Where the base came from: a folder, a hub id or a URL. */
   readonly modelRoot: string
+  /** The adapter that is folded into the base, whose name is one of the base's; null: the base is as it was made. */
+  readonly merged: Pick<MergedAdapter, 'name' | 'root' | 'digest'> | null
   /** Unix time in seconds. */
   readonly created: number
   readonly engine: GenerationEngine

@@ -9,6 +9,7 @@ import {
   collectAdapters,
   collectNames,
   readBytes,
+  readMerge,
   readPort,
   readPositive,
   readSeconds,
@@ -20,6 +21,8 @@ export interface ServeFlags extends EngineFlags {
   readonly servedModelName?: readonly string[]
   readonly loraModules?: readonly AdapterPath[]
   readonly loraDir?: string
+  /** A name, or an adapter with its path. */
+  readonly merge?: string | AdapterPath
   /** Seconds. */
   readonly loraRefreshInterval?: number
   readonly loraRoot?: readonly string[]
@@ -72,6 +75,12 @@ export function createProgram(actions: Actions): Command {
       option('--lora-modules <name=path...>', 'adapters to load, each a PEFT folder').argParser(collectAdapters),
     )
     .addOption(option('--lora-dir <dir>', 'folder of adapters, one in each sub-folder').env('NIM_PEFT_SOURCE'))
+    .addOption(
+      option(
+        '--merge <name>',
+        'fold one of these (or name=path) into the base at the start: no step does anything for it then',
+      ).argParser(readMerge),
+    )
     .addOption(
       option('--lora-refresh-interval <seconds>', 'follow changes of --lora-dir within this time')
         .env('NIM_PEFT_REFRESH_INTERVAL')

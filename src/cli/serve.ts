@@ -5,7 +5,7 @@ import type { LogSink } from '../api/service.ts'
 import { LorikeetError } from '../errors.ts'
 import { readAssets } from '../hosts/node/assets.ts'
 import type { RunningServer, Serve } from '../hosts/server.ts'
-import { Lorikeet } from '../lorikeet.ts'
+import { type AdapterWish, Lorikeet } from '../lorikeet.ts'
 import { VERSION } from '../version.ts'
 import { deviceWishOf, given, sizesOf } from './engineFlags.ts'
 import { createLog } from './log.ts'
@@ -13,6 +13,7 @@ import type { ServeFlags } from './program.ts'
 import { createProgress } from './progress.ts'
 import { runtimeLora } from './runtimeLora.ts'
 import { TraceFile } from './traceFile.ts'
+import type { AdapterPath } from './values.ts'
 import { welcomeText } from './welcome.ts'
 
 /** The process as the command sees it. */
@@ -123,6 +124,7 @@ async function open(
       ...(flags.loraDir === undefined
         ? {}
         : { loraDirectory: loraDirectory(flags.loraDir, flags.loraRefreshInterval) }),
+      ...(flags.merge !== undefined && { merge: mergeOf(flags.merge) }),
       ...(changes && { runtimeLora: changes }),
       gpu: deviceWishOf(flags),
       servedModelNames: flags.servedModelName ?? [],
@@ -156,6 +158,12 @@ export function isStandIn({ model }: Pick<ServeFlags, 'model'>, { env }: Pick<Te
   return model === undefined && env.LORIKEET_STAND_IN === '1'
 }
 
+function mergeOf(merge: string | AdapterPath): string | AdapterWish {
+  if (typeof merge === 'string') return merge
+  const { path, ...adapter } = merge
+  return { ...adapter, source: path }
+}
+
 function loraDirectory(path: string, refreshSeconds: number | undefined): LoraDirectoryWish {
   return { path, ...(refreshSeconds === undefined ? {} : { refreshSeconds }) }
 }
@@ -183,6 +191,7 @@ async function welcome(
     isSoftware: can.software,
     modelName: bird.modelNames[0],
     modelRoot: isStandIn(flags, terminal) ? 'a tiny stand-in with random weights' : modelOf(flags, terminal),
+    merged: bird.runtime.merged?.name ?? null,
     maxModelLen: bird.runtime.engine.limits.maxModelLen,
     adapters: bird.adapters.list().map(({ name }) => name),
     url: server.url,

@@ -7,6 +7,8 @@ export interface Welcome {
   readonly isSoftware: boolean
   readonly modelName: string
   readonly modelRoot: string
+  /** The adapter that is folded into it. */
+  readonly merged: string | null
   readonly maxModelLen: number
   readonly adapters: readonly string[]
   readonly url: string
@@ -18,9 +20,10 @@ export interface Welcome {
 }
 
 export function welcomeText(w: Welcome): string {
+  const merged = w.merged === null ? '' : ` with ${w.merged} merged into it`
   const lines: [string, string][] = [
     ['device', w.isSoftware ? `${w.device} (software: a CPU stands in for a GPU)` : w.device],
-    ['model', `${w.modelName} from ${w.modelRoot}, context ${w.maxModelLen} tokens`],
+    ['model', `${w.modelName} from ${w.modelRoot}${merged}, context ${w.maxModelLen} tokens`],
     ['adapters', adapterList(w.adapters)],
     ...(w.hasPage ? [['page', `${w.url}/`] satisfies [string, string]] : []),
     ['API', `${w.url}/v1`],

@@ -53,6 +53,8 @@ export interface AdapterLoaderOptions {
   readonly maxRank: number
   /** What adapters that bring weights of the base are compared with. Default: nothing. */
   readonly baseRows?: BaseRows
+  /** The adapter that is folded into the base: the others were not made for what is served. */
+  readonly merged?: { readonly name: string } | null
 }
 
 /** Folders read at once, new ones and those read again each: few enough to bound what is in memory on its way. */
@@ -63,12 +65,14 @@ export class AdapterLoader {
   readonly #spec: ModelSpec
   readonly #maxRank: number
   readonly #baseRows: BaseRows | undefined
+  readonly #merged: string | null
   readonly #turns = new Turns()
   readonly #gate = new Gate(READERS)
   /** What a request waits for does not stand behind a directory with thousands of new folders. */
   readonly #secondGate = new Gate(READERS)
 
-  constructor({ registry, spec, maxRank, baseRows }: AdapterLoaderOptions) {
+  constructor({ registry, spec, maxRank, baseRows, merged }: AdapterLoaderOptions) {
+    this.#merged = merged?.name ?? null
     this.#baseRows = baseRows
     this.#registry = registry
     this.#spec = spec
@@ -123,6 +127,7 @@ export class AdapterLoader {
     const limits = { maxRank: this.#maxRank, maxBytes: this.#registry.host.maxBytes, accept }
     const baseRows = this.#baseRows
     const options = { ...limits, ...(baseRows && { baseRows }), ...(signal && { signal }) }
+    this.#checkBase(accept)
     const read = await this.#gate.pass(() => readAdapter(folder, this.#spec, options), signal)
     const bytes = gpuBytesOf(read.adapter, this.#spec)
     const { capacityBytes } = this.#registry
@@ -130,5 +135,12 @@ export class AdapterLoader {
     // Said now, not to whoever first asks for it.
     const message = `${folder.name} takes ${bytes} bytes on the GPU, which has ${capacityBytes} for adapters. Raise --lora-memory.`
     throw new AdapterRefusedError('adapter_too_large', 'lora_path', message)
+  }
+
+  /** @throws AdapterRefusedError beside a base that has an adapter in it, unless the caller knows better */
+  #checkBase(accept: readonly AcceptableRefusal[]): void {
+    if (this.#merged === null || accept.includes('adapter_changed_base')) return
+    const message = `The base is served with '${this.#merged}' merged into it, which is not what other adapters were made for. Name adapter_changed_base in accept if that is what you want.`
+    throw new AdapterRefusedError('adapter_changed_base', 'accept', message)
   }
 }

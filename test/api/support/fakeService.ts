@@ -92,6 +92,7 @@ export function fakeHouse(
   const service: Service = {
     modelNames: ['org/tiny', 'tiny'],
     modelRoot: 'models/tiny',
+    merged: null,
     created: 1_700_000_000,
     engine,
     tokenizer,
