@@ -88,6 +88,8 @@ export class Lorikeet {
   readonly adapters: Adapters
   /** Names of the base; the first is its id. */
   readonly modelNames: readonly [string, ...string[]]
+  /** Where the base came from. */
+  readonly modelRoot: string
   readonly runtime: Runtime
   readonly #gpu: Gpu
   #closing: Promise<void> | null = null
@@ -99,6 +101,7 @@ export class Lorikeet {
       handler(input instanceof Request && init === undefined ? input : new Request(input, init))
     this.adapters = adapters
     this.modelNames = service.modelNames
+    this.modelRoot = service.modelRoot
     this.runtime = runtime
     this.#gpu = gpu
   }

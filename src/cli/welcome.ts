@@ -45,7 +45,7 @@ function adapterList(names: readonly string[]): string {
 /** Quoted for any POSIX shell. The key itself is never printed. */
 export function curlLine(w: Pick<Welcome, 'url' | 'hasChat' | 'needsKey'>, model: string): string {
   const body = w.hasChat
-    ? { model, messages: [{ role: 'user', content: 'Hello! Who are you?' }], max_tokens: 64 }
+    ? { model, messages: [{ role: 'user', content: 'Tell me about the sea.' }], max_tokens: 64 }
     : { model, prompt: 'In the beginning', max_tokens: 64 }
   const parts = [
     `curl ${w.url}/v1/${w.hasChat ? 'chat/completions' : 'completions'}`,

@@ -44,7 +44,7 @@ async function run(...args: string[]): Promise<{ out: string; err: string; repor
     },
   })
   await program.parseAsync(all, { from: 'user' })
-  await bench(flags!, { env: {}, stdout: stream('out'), stderr: stream('err'), args: all })
+  await bench(flags!, { modelFolders: [], stdout: stream('out'), stderr: stream('err'), args: all })
   return { ...said, report: JSON.parse(readFileSync(json, 'utf8')), html: readFileSync(html, 'utf8') }
 }
 
