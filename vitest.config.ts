@@ -6,7 +6,7 @@ import { playwright } from '@vitest/browser-playwright'
 import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config'
 import { browserHost } from './build/browserHost.ts'
 import { wgslText } from './build/wgslText.ts'
-import { CHROMIUM_ARGS, CHROMIUM_VARIABLE, findChromium } from './scripts/lib/chromium.mjs'
+import { CHROMIUM_ARGS, CHROMIUM_VARIABLE, chromiumEnvironment, findChromium } from './scripts/lib/chromium.mjs'
 import { deviceEnvironment, rememberedDevice } from './scripts/lib/setup.mjs'
 import type { LesserDevice } from './test/support/lesserDevice.ts'
 
@@ -66,7 +66,9 @@ function inChromium(name: string, include: string[], lesser: LesserDevice = {}):
         enabled: true,
         headless: true,
         screenshotFailures: false,
-        provider: playwright({ launchOptions: { executablePath: chromium!, args: CHROMIUM_ARGS } }),
+        provider: playwright({
+          launchOptions: { executablePath: chromium!, args: CHROMIUM_ARGS, env: chromiumEnvironment(chromium!) },
+        }),
         instances: [{ browser: 'chromium' }],
       },
       fileParallelism: false,
