@@ -29,6 +29,8 @@ export interface AdapterStatusJson {
   /** Largest of its modules. */
   readonly rank: number
   readonly modules: number
+  /** What it is made of. */
+  readonly kinds: AdapterStatus['kinds']
   /** Of its tensors as stored, and those of them in host memory: all or none. */
   readonly bytes: number
   readonly host_bytes: number
@@ -71,6 +73,7 @@ export function adapterStatuses({ adapters, telemetry }: Service): readonly Adap
     pinned: status.pinned,
     rank: status.rank,
     modules: status.modules,
+    kinds: status.kinds,
     bytes: status.bytes,
     host_bytes: status.hostBytes,
     leases: status.leases,

@@ -76,6 +76,7 @@ export interface AdapterStatus extends AdapterRecord {
   readonly tier: AdapterVersion['tier']
   readonly rank: number
   readonly modules: number
+  readonly kinds: AdapterVersion['facts']['kinds']
   readonly bytes: number
   /** Of these, the ones in host memory: all or none. */
   readonly hostBytes: number
@@ -374,6 +375,7 @@ function statusOf({ record, holding, leases, requests, left }: Entry): AdapterSt
     tier: version.tier,
     rank: facts.maxRank,
     modules: facts.numModules,
+    kinds: facts.kinds,
     bytes: facts.byteLength,
     hostBytes: version.adapter ? facts.byteLength : 0,
     leases,

@@ -2,6 +2,7 @@
  * One set of adapter bytes under however many names: what is known of it wherever it is, which of the three tiers has it,
  * and who needs it. Residency and the host tier move it; nothing here decides.
  */
+import { type AdapterKind, kindsOf } from './kinds.ts'
 import type { NormalAdapter } from './normal.ts'
 import type { AdapterStore } from './store.ts'
 import { AdapterUsage } from './usage.ts'
@@ -10,6 +11,7 @@ import { AdapterUsage } from './usage.ts'
 export interface AdapterFacts
   extends Pick<NormalAdapter, 'digest' | 'layers' | 'invocation' | 'maxRank' | 'byteLength'> {
   readonly numModules: number
+  readonly kinds: readonly AdapterKind[]
 }
 
 export class AdapterVersion {
@@ -46,6 +48,7 @@ export class AdapterVersion {
       maxRank,
       byteLength,
       numModules,
+      kinds: kindsOf(adapter),
       ...(layers && { layers }),
       ...(invocation && { invocation }),
     }

@@ -171,6 +171,7 @@ describe('GET /metrics', () => {
         tier: 'gpu',
         rank: 8,
         modules: 4,
+        kinds: ['lora'],
         bytes: 4096,
         hostBytes: 0,
         leases: 1,

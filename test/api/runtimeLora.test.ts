@@ -429,6 +429,7 @@ describe('/v1/lora_adapters', () => {
         pinned: false,
         rank: 16,
         modules: expect.any(Number),
+        kinds: ['lora'],
         bytes: 86016,
         host_bytes: 86016,
         leases: 0,

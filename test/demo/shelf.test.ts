@@ -5,7 +5,7 @@ import { StatsFeed } from '../../demo/src/app/statsFeed.ts'
 import type { CheckReport } from '../../demo/src/engine/types.ts'
 import { filesOfDrop, filesOfInput } from '../../demo/src/shelf/dropped.ts'
 import { nameFor, Shelf } from '../../demo/src/shelf/shelf.ts'
-import { kindOf, reportLines } from '../../demo/src/shelf/words.ts'
+import { hasSum, kindOf, kindWords, reportLines } from '../../demo/src/shelf/words.ts'
 import { type AdapterHouse, adapterHouse } from '../api/support/adapterHouse.ts'
 
 let house: AdapterHouse
@@ -129,9 +129,10 @@ describe('a report', () => {
   it('knows kinds apart', () => {
     const module = (rank: number, ...parts: string[]) => ({ path: 'x', rank, scale: 1, dtype: 'F32', with: parts })
     expect(kindOf([module(8)])).toBe('LoRA')
-    expect(kindOf([module(8), module(0, 'weight')])).toBe('LoRA with whole weights')
-    expect(kindOf([module(0, 'weight')])).toBe('weights in place of the base’s')
-    expect(kindOf([module(0, 'tokens')])).toBe('weights in place of the base’s with token rows')
+    expect(kindOf([module(8), module(0, 'weight')])).toBe('LoRA with own rows')
+    expect(kindOf([module(0, 'tokens')])).toBe('weights with own rows')
+    expect(kindWords(['lora', 'dora', 'norms', 'head'])).toBe('DoRA with norms, output layer')
+    expect([hasSum(['lora', 'head']), hasSum(['lora', 'dora']), hasSum(['lora', 'rows'])]).toEqual([true, false, false])
   })
 })
 

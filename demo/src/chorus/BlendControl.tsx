@@ -2,11 +2,14 @@
 import type { JSX } from 'preact'
 import { usePage } from '../app/page.ts'
 import { voiceStyle } from '../app/voiceStyle.ts'
+import { hasSum } from '../shelf/words.ts'
 import type { Blend } from './chorus.ts'
 
 export function BlendControl(): JSX.Element | null {
-  const { session, chorus, plumes } = usePage()
-  const names = session.voices.value.filter(({ parent }) => parent !== null).map(({ id }) => id)
+  const { chorus, shelf, plumes } = usePage()
+  const names = shelf.adapters.value
+    .filter(({ kinds, state }) => state === 'loaded' && hasSum(kinds))
+    .map(({ id }) => id)
   const blend = chorus.blend.value
   if (names.length < 2) return null
   const set = (change: Partial<Blend>): void => {

@@ -22,8 +22,8 @@ export interface AdapterJson {
   readonly tier: Tier
   readonly pinned: boolean
   readonly rank: number
-  /** `LoRA`, `DoRA`, …; absent where the server does not tell. */
-  readonly kind?: string
+  /** What it is made of: `lora`, `dora`, … */
+  readonly kinds: readonly string[]
   readonly modules: number
   readonly bytes: number
   /** Generations that hold it now, and all that were started under its name. */

@@ -4,6 +4,7 @@ import { bytesText } from '../app/format.ts'
 import { usePage } from '../app/page.ts'
 import { voiceStyle } from '../app/voiceStyle.ts'
 import type { AdapterJson } from '../engine/types.ts'
+import { kindWords } from './words.ts'
 
 const TIERS = { gpu: 'GPU', host: 'memory', store: 'store' } as const
 
@@ -46,7 +47,7 @@ export function AdapterTable(): JSX.Element {
 
 function Row({ adapter }: { readonly adapter: AdapterJson }): JSX.Element {
   const { shelf, plumes } = usePage()
-  const { id, root, tier, pinned, rank, kind, modules, bytes, requests, leases, evictions, state } = adapter
+  const { id, root, tier, pinned, rank, kinds, bytes, requests, leases, evictions, state } = adapter
   const isBusy = shelf.busy.value.has(id)
   const canPin = state === 'loaded'
   const use = leases > 0 ? `, ${leases} now` : ''
@@ -60,7 +61,7 @@ function Row({ adapter }: { readonly adapter: AdapterJson }): JSX.Element {
         {pinned && ', pinned'}
         {state === 'leaving' && ', leaving'}
       </td>
-      <td data-label="Kind">{kind ?? `${modules} modules`}</td>
+      <td data-label="Kind">{kindWords(kinds)}</td>
       <td data-label="Rank" class="number">
         {rank}
       </td>

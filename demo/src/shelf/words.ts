@@ -2,20 +2,38 @@
 import { bytesText, counted } from '../app/format.ts'
 import type { CheckedModule, CheckReport } from '../engine/types.ts'
 
-/** What kind of adapter these modules make: `LoRA`, `DoRA with biases`, … */
+const KIND_WORDS: Readonly<Record<string, string>> = {
+  bias: 'biases',
+  norms: 'norms',
+  embedding: 'embedding',
+  head: 'output layer',
+  rows: 'own rows',
+  layers: 'own layers',
+  alora: 'invocation',
+}
+
+/** What an adapter is made of, for the list: `LoRA`, `DoRA with biases`, … */
+export function kindWords(kinds: readonly string[]): string {
+  const name = kinds.includes('dora') ? 'DoRA' : kinds.includes('lora') ? 'LoRA' : 'weights'
+  const extras = kinds.flatMap((kind) => KIND_WORDS[kind] ?? [])
+  return extras.length === 0 ? name : `${name} with ${extras.join(', ')}`
+}
+
+/** Whether it can be a part of a blend: only what is added to a weight has a sum. */
+export function hasSum(kinds: readonly string[]): boolean {
+  return kinds.every((kind) => ['lora', 'embedding', 'head', 'bias'].includes(kind))
+}
+
+/** The same of a check report, whose modules say of themselves what they are. */
 export function kindOf(modules: readonly CheckedModule[]): string {
   const parts = new Set(modules.flatMap((module) => module.with))
-  const base = parts.has('dora')
-    ? 'DoRA'
-    : modules.some(({ rank }) => rank > 0)
-      ? 'LoRA'
-      : 'weights in place of the base’s'
-  const extras = [
-    ...(parts.has('bias') || parts.has('lora_bias') ? ['biases'] : []),
-    ...(parts.has('weight') && base !== 'weights in place of the base’s' ? ['whole weights'] : []),
-    ...(parts.has('tokens') ? ['token rows'] : []),
-  ]
-  return extras.length === 0 ? base : `${base} with ${extras.join(' and ')}`
+  const hasRank = modules.some(({ rank }) => rank > 0)
+  return kindWords([
+    ...(hasRank ? ['lora'] : []),
+    ...(parts.has('dora') ? ['dora'] : []),
+    ...(parts.has('bias') || parts.has('lora_bias') ? ['bias'] : []),
+    ...(parts.has('weight') || parts.has('tokens') ? ['rows'] : []),
+  ])
 }
 
 /** `q_proj, v_proj` for modules of many layers. */
