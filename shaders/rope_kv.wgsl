@@ -1,13 +1,14 @@
 // rope_kv: turns q and k by their position and puts k and v into the cache
 //   head[i], head[i + half] = head[i] cos - head[i + half] sin, head[i + half] cos + head[i] sin
+//   where half is that of the dimensions that are turned; the ones behind them stay as they are
 // Work.   One team owns one head of one row: query heads first, then key heads, then value heads. x of the grid covers
-//         the heads, y the rows. Lanes take four pairs (i, i + half) at a time.
+//         the heads, y the rows. Lanes take four pairs (i, i + half) at a time, and what is not turned as pairs too.
 // Data.   qkv [rows, (heads + 2 kv_heads) * head_dim]: q is turned in place, k and v go to their caches
 //         [slot, kv_heads, head_dim], slot = physical block * BLOCK + position % BLOCK. rope [positions, half] of
 //         (cos, sin). vectors holds the bias, as wide as a row of qkv, and the gains of q and k, [head_dim]. The included
 //         gain decides whether adapters are asked for gains of their own.
 // Sums.   With QK_NORM each q and k head is first divided by its root mean square: f32 in each lane, then over the team.
-// Limits. head_dim is a multiple of 8.
+// Limits. head_dim and the dimensions that are turned are multiples of 8.
 // Twin.   src/model/kernels/ropeKv.ts; checked against test/support/reference/ropeKv.ts.
 //#include "step"
 //#include "team"
@@ -29,6 +30,7 @@ struct Params {
   q_gain_word: u32, // that of k follows
   fold: u32, // of this layer, and how many there are: see cache_slot
   folds: u32,
+  turned4: u32, // dimensions that are turned / 8: groups of four pairs
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> step_words: array<u32>;
@@ -42,6 +44,12 @@ fn qkv_at(row_start: u32, i: u32) -> vec4<f32> {
   var x = qkv[row_start + i];
   if (HAS_BIAS) { x += vectors[params.bias_at + i]; }
   return x;
+}
+
+/// Where the elements of the i-th group of four pairs stand in a head, four elements each. Turned pairs come first.
+fn pairs_at(i: u32) -> vec2<u32> {
+  if (i < params.turned4) { return vec2<u32>(i, params.turned4 + i); }
+  return vec2<u32>(params.turned4 + i, params.half4 + i);
 }
 
 /// The base's gain at `at`, or where `own` is not 0 that of the row's adapter.
@@ -81,17 +89,18 @@ fn main(team: Team, @builtin(workgroup_id) group: vec3<u32>) {
   }
 
   for (var i = team_lane(team); i < half4; i += team_lanes(team)) {
-    var low = qkv_at(row_start, first + i);
-    var high = qkv_at(row_start, first + half4 + i);
+    let at = pairs_at(i);
+    var low = qkv_at(row_start, first + at.x);
+    var high = qkv_at(row_start, first + at.y);
     if (is_value) {
-      let to = (slot * params.kv_heads + head - params.heads - params.kv_heads) * 2u * half4 + i;
-      values[to] = to_cache(low);
-      values[to + half4] = to_cache(high);
+      let to = (slot * params.kv_heads + head - params.heads - params.kv_heads) * 2u * half4;
+      values[to + at.x] = to_cache(low);
+      values[to + at.y] = to_cache(high);
       continue;
     }
     if (QK_NORM) {
-      low = gain4(own, gain_at, i) * (low * scale);
-      high = gain4(own, gain_at, half4 + i) * (high * scale);
+      low = gain4(own, gain_at, at.x) * (low * scale);
+      high = gain4(own, gain_at, at.y) * (high * scale);
     }
     let turn = (position * half4 + i) * 2u; // four (cos, sin) in two loads
     let a = rope[turn];
@@ -101,12 +110,12 @@ fn main(team: Team, @builtin(workgroup_id) group: vec3<u32>) {
     let turned_low = low * cosines - high * sines;
     let turned_high = high * cosines + low * sines;
     if (is_query) {
-      qkv[row_start + first + i] = turned_low;
-      qkv[row_start + first + half4 + i] = turned_high;
+      qkv[row_start + first + at.x] = turned_low;
+      qkv[row_start + first + at.y] = turned_high;
     } else {
-      let to = (slot * params.kv_heads + head - params.heads) * 2u * half4 + i;
-      keys[to] = to_cache(turned_low);
-      keys[to + half4] = to_cache(turned_high);
+      let to = (slot * params.kv_heads + head - params.heads) * 2u * half4;
+      keys[to + at.x] = to_cache(turned_low);
+      keys[to + at.y] = to_cache(turned_high);
     }
   }
 }

@@ -1,4 +1,5 @@
-/** What vite puts into the page at build time. */
-interface ImportMeta {
-  readonly env: { readonly PROD: boolean }
+/** Files that vite turns into addresses. */
+declare module '*.svg' {
+  const address: string
+  export default address
 }

@@ -11,10 +11,9 @@ import { loadHtml } from '../bench/report/loadHtml.ts'
 import { loadText } from '../bench/report/loadTable.ts'
 import { LorikeetError } from '../errors.ts'
 import type { BenchFlags } from './benchFlags.ts'
-import { wantedModel } from './embedded.ts'
 import { deviceWishOf, sizesOf } from './engineFlags.ts'
 import { hostFacts } from './hostFacts.ts'
-import type { Terminal } from './serve.ts'
+import { isStandIn, modelOf, type Terminal } from './serve.ts'
 
 /** Not one request was answered: there is nothing to report. */
 export class NothingMeasuredError extends LorikeetError {
@@ -26,11 +25,14 @@ export class NothingMeasuredError extends LorikeetError {
 }
 
 /** What a bench needs of the process: where text goes, and how it was called. */
-export type BenchTerminal = Pick<Terminal, 'stdout' | 'stderr' | 'modelFolders'> & { readonly args: readonly string[] }
+export type BenchTerminal = Pick<Terminal, 'env' | 'stdout' | 'stderr'> & { readonly args: readonly string[] }
+
+const STAND_IN = 'The model is a tiny stand-in with random weights: name a real one with --model.'
 
 /** @throws BenchError, NothingMeasuredError, and what opening the model throws */
 export async function bench(flags: BenchFlags, terminal: BenchTerminal): Promise<void> {
   const subject = await open(flags, terminal)
+  const isRandom = flags.url === undefined && isStandIn(flags, terminal)
   let report: LoadReport
   try {
     const workload = { isl: flags.isl, osl: flags.osl, pick: flags.pick, seed: flags.seed }
@@ -53,7 +55,7 @@ export async function bench(flags: BenchFlags, terminal: BenchTerminal): Promise
       isSoftware: subject.isSoftware,
       subject: subject.facts,
       workload: { ...workload, ignoreEos: ignoresEos(flags), rounds: flags.rounds },
-      notes: [...subject.notes, ...subject.closingNotes()],
+      notes: [...(isRandom ? [STAND_IN] : []), ...subject.notes, ...subject.closingNotes()],
       points,
     }
   } finally {
@@ -86,12 +88,11 @@ function open(flags: BenchFlags, terminal: BenchTerminal): Promise<Subject> {
       scenarios: flags.scenario ?? null,
     })
   }
-  const { model } = wantedModel(flags, terminal)
   const named = flags.loraModules ?? []
   return openInProcess({
     ...wishes,
     open: {
-      model,
+      model: modelOf(flags, terminal),
       adapters: named.map(({ path, ...adapter }) => ({ ...adapter, source: path })),
       gpu: deviceWishOf(flags),
       sizes: sizesOf(flags),

@@ -7,7 +7,7 @@ import { type ModelSpec, projectionShape } from '../model/spec.ts'
 import { FLOAT_BYTES } from '../weights/dtype.ts'
 import type { TensorInfo } from '../weights/safetensors.ts'
 import { type AdapterRefusedError, shown, tensorRefusal } from './errors.ts'
-import type { AdaptableModule, NormModule, VocabularyModule } from './modules.ts'
+import type { AdaptableModule, NormModule, TargetModule, VocabularyModule } from './modules.ts'
 
 export interface AdapterPlan {
   /** See NormalAdapter. */
@@ -23,8 +23,8 @@ export interface AdapterPlan {
 }
 
 /** LoRA, or a bias alone, on one module. */
-export interface ModulePlan {
-  readonly module: AdaptableModule
+export interface ModulePlan<Module extends TargetModule = AdaptableModule> {
+  readonly module: Module
   readonly rank: number
   /** Where the rank was said, for messages: `r of adapter_config.json`. */
   readonly rankSaidBy: string
@@ -51,6 +51,8 @@ export interface RowsPlan {
   /** In the order of the matrix's rows; null: all. */
   readonly tokens: readonly number[] | null
   readonly matrix: TensorInfo
+  /** Left out where they turn out to be the base's own. */
+  readonly mayBeBase?: boolean
 }
 
 /** PEFT saves the base's own weight beside LoRA on the embedding or the output layer, and loads it again. */
@@ -63,11 +65,15 @@ export interface BaseWeightPlan {
  * Width of the weight that LoRA is on: A is [rank, in], B is [out, rank]. The embedding takes a token, one of `in`, to
  * a row.
  */
-export function weightShape(spec: ModelSpec, module: AdaptableModule): { readonly in: number; readonly out: number } {
+export function weightShape(spec: ModelSpec, module: TargetModule): { readonly in: number; readonly out: number } {
   const { vocabSize, hiddenSize } = spec
   switch (module.kind) {
     case 'projection':
       return projectionShape(spec, module.projection)
+    case 'fused': {
+      const shapes = module.projections.map((projection) => projectionShape(spec, projection))
+      return { in: shapes[0]!.in, out: shapes.reduce((sum, shape) => sum + shape.out, 0) }
+    }
     case 'embedding':
       return { in: vocabSize, out: hiddenSize }
     case 'head':
@@ -76,7 +82,7 @@ export function weightShape(spec: ModelSpec, module: AdaptableModule): { readonl
 }
 
 /** @throws AdapterRefusedError when the tensors do not fit the base, each other, or the rank that was said */
-export function checkPlan(spec: ModelSpec, plan: ModulePlan): void {
+export function checkPlan(spec: ModelSpec, plan: ModulePlan<TargetModule>): void {
   const { module, rank, rankSaidBy, lora } = plan
   const shape = weightShape(spec, module)
   for (const vector of vectorsOf(plan)) checkTensor(vector, [shape.out])
@@ -117,7 +123,7 @@ export function wrongShape(tensor: TensorInfo, wanted: string): AdapterRefusedEr
   return tensorRefusal('adapter_shape_mismatch', tensor.name, message)
 }
 
-function vectorsOf({ vectors = {} }: ModulePlan): readonly TensorInfo[] {
+function vectorsOf({ vectors = {} }: Pick<ModulePlan, 'vectors'>): readonly TensorInfo[] {
   return Object.values(vectors).filter((vector) => vector !== undefined)
 }
 

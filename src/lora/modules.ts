@@ -4,7 +4,7 @@
  * PEFT, so it has to be seen here too.
  */
 import type { NormName } from '../model/adapterTable.ts'
-import { type ModelSpec, PROJECTION_MODULES, PROJECTIONS, type Projection } from '../model/spec.ts'
+import { GROUPS, groupModules, type ModelSpec, PROJECTION_MODULES, type Projection } from '../model/spec.ts'
 import { AdapterRefusedError, shown } from './errors.ts'
 import { CONFIG_FILE, type PeftConfig } from './peftConfig.ts'
 import type { MatchBudget } from './pythonRegex.ts'
@@ -15,6 +15,13 @@ export type BaseModule =
       readonly path: string
       readonly layer: number
       readonly projection: Projection
+    }
+  | {
+      /** Several projections in one matrix, their outputs side by side. */
+      readonly kind: 'fused'
+      readonly path: string
+      readonly layer: number
+      readonly projections: readonly Projection[]
     }
   | { readonly kind: 'norm'; readonly path: string; readonly layer: number | null; readonly norm: NormName }
   | { readonly kind: 'embedding' | 'head'; readonly path: string; readonly layer: null }
@@ -29,9 +36,19 @@ export type NormModule = Extract<BaseModule, { kind: 'norm' }>
 /** A linear layer inside the blocks. */
 export type ProjectionModule = Extract<BaseModule, { kind: 'projection' }>
 
-/** Path of a projection's module in all four families, as tensor names and target_modules spell it. */
+/** The same for several. */
+export type FusedModule = Extract<BaseModule, { kind: 'fused' }>
+
+/** Path of a projection's module, as tensor names and target_modules spell it where projections are not fused. */
 export function projectionPath(layer: number, projection: Projection): string {
   return `model.layers.${layer}.${PROJECTION_MODULES[projection]}`
+}
+
+/** Path of the module that a projection of a base is, or is part of. */
+export function modulePath(spec: ModelSpec, layer: number, projection: Projection): string {
+  const modules = GROUPS.flatMap((group) => groupModules(spec, group))
+  const { path } = modules.find(({ projections }) => projections.includes(projection))!
+  return `model.layers.${layer}.${path}`
 }
 
 const NORM_MODULES: Readonly<Record<NormName, string>> = {
@@ -47,6 +64,12 @@ export function normPath(layer: number | null, norm: NormName): string {
   return layer === null ? `model.${NORM_MODULES[norm]}` : `model.layers.${layer}.${NORM_MODULES[norm]}`
 }
 
+/** Modules of a layer that hold others or no weights. */
+const OTHER_MODULES: Readonly<Record<'llama' | 'phi3', readonly string[]>> = {
+  llama: ['', '.self_attn', '.mlp', '.mlp.act_fn'],
+  phi3: ['', '.self_attn', '.mlp', '.mlp.activation_fn', '.resid_attn_dropout', '.resid_mlp_dropout'],
+}
+
 /** Every module of the base but the model itself, with layers in order. */
 export function baseModules(spec: ModelSpec): readonly BaseModule[] {
   const other = (path: string, layer: number | null = null): BaseModule => ({ kind: 'other', path, layer })
@@ -54,18 +77,16 @@ export function baseModules(spec: ModelSpec): readonly BaseModule[] {
     const path = `model.layers.${layer}`
     const norm = (name: NormName): BaseModule => ({ kind: 'norm', path: normPath(layer, name), layer, norm: name })
     return [
-      ...['', '.self_attn', '.mlp', '.mlp.act_fn'].map((part) => other(path + part, layer)),
+      ...OTHER_MODULES[spec.family === 'phi3' ? 'phi3' : 'llama'].map((part) => other(path + part, layer)),
       norm('input'),
       norm('post'),
       ...(spec.qkNorm ? [norm('q'), norm('k')] : []),
-      ...PROJECTIONS.map(
-        (projection): BaseModule => ({
-          kind: 'projection',
-          path: projectionPath(layer, projection),
-          layer,
-          projection,
-        }),
-      ),
+      ...GROUPS.flatMap((group) => groupModules(spec, group)).map((module): BaseModule => {
+        const [projection, ...others] = module.projections
+        const place = { path: `${path}.${module.path}`, layer }
+        if (others.length > 0) return { kind: 'fused', ...place, projections: module.projections }
+        return { kind: 'projection', ...place, projection: projection! }
+      }),
     ]
   })
   return [
@@ -79,16 +100,19 @@ export function baseModules(spec: ModelSpec): readonly BaseModule[] {
   ]
 }
 
-/** A module that LoRA can be on. */
+/** A module that LoRA can be on, as it is computed. */
 export type AdaptableModule = ProjectionModule | VocabularyModule
+
+/** The same as the base has it. */
+export type TargetModule = AdaptableModule | FusedModule
 
 /**
  * The modules that `config` adapts in a base of this shape.
  * @throws AdapterRefusedError when that is nothing, or something that LoRA cannot be on
  */
-export function targetedModules(spec: ModelSpec, config: PeftConfig, budget: MatchBudget): AdaptableModule[] {
+export function targetedModules(spec: ModelSpec, config: PeftConfig, budget: MatchBudget): TargetModule[] {
   const targeted = baseModules(spec).filter((module) => isTargeted(config, module, budget))
-  const adaptable: AdaptableModule[] = []
+  const adaptable: TargetModule[] = []
   for (const module of targeted) {
     if (module.kind === 'norm' || module.kind === 'other') throw notAdaptable(module)
     adaptable.push(module)
@@ -115,7 +139,7 @@ export type ReplaceableModule = NormModule | VocabularyModule
 export function savedModules(spec: ModelSpec, { modulesToSave }: PeftConfig): ReplaceableModule[] {
   const saved = baseModules(spec).filter(({ path }) => modulesToSave.some((name) => path.endsWith(name)))
   return saved.map((module) => {
-    if (module.kind !== 'projection' && module.kind !== 'other') return module
+    if (module.kind !== 'projection' && module.kind !== 'fused' && module.kind !== 'other') return module
     const message = `${CONFIG_FILE}: modules_to_save reaches ${module.path}; only norms, embed_tokens and lm_head can be replaced.`
     throw new AdapterRefusedError('adapter_unsupported', 'modules_to_save', message)
   })
@@ -128,7 +152,7 @@ function isTargeted(config: PeftConfig, module: BaseModule, budget: MatchBudget)
   if (config.modulesToSave.some((name) => `.${module.path}.`.includes(`.${name}.`))) return false
   switch (targetModules.kind) {
     case 'allLinear':
-      return module.kind === 'projection'
+      return module.kind === 'projection' || module.kind === 'fused'
     case 'regex':
       return targetModules.matches(module.path, budget)
     case 'names':

@@ -4,7 +4,7 @@
  * value); gate and up are one, gate first. Each part becomes a module of its own, all of them with the same A.
  */
 import type { ModelSpec, Projection } from '../model/spec.ts'
-import { projectionShape } from '../model/spec.ts'
+import { PROJECTIONS, projectionShape } from '../model/spec.ts'
 import { type RowRange, tensorRows } from '../weights/rowsSource.ts'
 import type { TensorInfo } from '../weights/safetensors.ts'
 import type { RandomAccess } from '../weights/source.ts'
@@ -12,7 +12,7 @@ import { readTar, sliceSource, type TarEntry } from '../weights/tar.ts'
 import { readTorch } from '../weights/torch.ts'
 import { AdapterRefusedError, shown, tensorRefusal } from './errors.ts'
 import { checkPlan, type ModulePlan, wrongShape } from './modulePlan.ts'
-import { baseModules, type ProjectionModule } from './modules.ts'
+import { type ProjectionModule, projectionPath } from './modules.ts'
 import { NEMO_CONFIG_FILE, type NemoConfig, parseNemoConfig } from './nemoConfig.ts'
 import type { NormalAdapter } from './normal.ts'
 import { type ReadAdapterOptions, readPlan } from './readPlan.ts'
@@ -123,8 +123,12 @@ function planModules(spec: ModelSpec, config: NemoConfig, tensors: ReadonlyMap<s
 
 /** By `layer.projection`, in the order of the normal form. */
 function projectionModules(spec: ModelSpec): ReadonlyMap<string, ProjectionModule> {
-  const modules = baseModules(spec).flatMap((module) => (module.kind === 'projection' ? [module] : []))
-  return new Map(modules.map((module) => [`${module.layer}.${module.projection}`, module]))
+  const modules = Array.from({ length: spec.numLayers }, (_, layer) =>
+    PROJECTIONS.map((projection): ProjectionModule => {
+      return { kind: 'projection', path: projectionPath(layer, projection), layer, projection }
+    }),
+  )
+  return new Map(modules.flat().map((module) => [`${module.layer}.${module.projection}`, module]))
 }
 
 /** @throws AdapterRefusedError for the first tensor that is no part of an adapter of this base */

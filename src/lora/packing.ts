@@ -1,6 +1,6 @@
 /**
- * Where an adapter lies in a slab. Per layer and group: the A matrices of its projections stacked to [rankSum, in], then
- * each B as [out, rank], all in one element type, each rank rounded up to RANK_STEP with zero rows and columns (adding
+ * Where an adapter lies in a slab. Per layer and group: the A matrices of its projections stacked to [rankSum, in] (one for
+ * all that share it, as the parts of a fused module do), then each B as [out, rank], all in one element type, each rank rounded up to RANK_STEP with zero rows and columns (adding
  * zero changes no sum); behind each B the projection's row scale and bias, where it has them, as f32; then the norm gains
  * that stand in the group's entry. What is outside the layers follows as two more groups: the embedding, whose A is
  * transposed (a token's part of it is a row), and the output layer. The kernels that include `shaders/lora_table.wgsl`
@@ -10,7 +10,7 @@ import { ENTRY_HEAD, entryWord, NORM_PLACES, PROJECTION_WORDS, type TableGroup }
 import { baseLayers } from '../model/layerList.ts'
 import { GROUP_PROJECTIONS, GROUPS, type Group, groupShape, type ModelSpec, projectionShape } from '../model/spec.ts'
 import { FLOAT_BYTES, type FloatDtype } from '../weights/dtype.ts'
-import type { LoraPart, NormalAdapter, OwnNorm, OwnRows } from './normal.ts'
+import type { LoraPart, LoraTensor, NormalAdapter, OwnNorm, OwnRows } from './normal.ts'
 
 const DTYPE_CODES: Readonly<Record<FloatDtype, number>> = { F32: 0, F16: 1, BF16: 2 }
 
@@ -140,7 +140,8 @@ function packGroup(
 ): PackedGroup {
   const dtypes = new Set(modules.flatMap((module) => (module?.rank ? [module.a.dtype, module.b.dtype] : [])))
   const dtype: FloatDtype = dtypes.size === 1 ? [...dtypes][0]! : 'F32'
-  const rankSum = modules.reduce((sum, module) => sum + padRank(module?.rank ?? 0), 0)
+  const columns = columnsOf(modules)
+  const rankSum = [...columns.values()].reduce((end, { column, width }) => Math.max(end, column + width), 0)
   let end = start
   const take = (byteLength: number): number => {
     const offset = end
@@ -148,25 +149,22 @@ function packGroup(
     return offset
   }
   const aOffset = take(rankSum * inputs * FLOAT_BYTES[dtype])
-  let column = 0
   let outEnd = 0
   const projections = modules.map((module, i): PackedProjection | null => {
     const out = outs[i]!
     outEnd += out
     if (!module) return null
     const paddedRank = padRank(module.rank)
-    const packed = {
+    return {
       module,
       out,
       outStart: outEnd - out,
       paddedRank,
-      column,
+      column: columns.get(module.a)!.column,
       bOffset: take(out * paddedRank * FLOAT_BYTES[dtype]),
       rowScaleOffset: module.magnitude ? take(out * 4) : null,
       biasOffset: module.bias || module.loraBias ? take(out * 4) : null,
     }
-    column += paddedRank
-    return packed
   })
   const packedGains = gains.map((own) => ({ own, offset: take(own.gain.shape[0] * 4) }))
   const packedRows = ownRows && {
@@ -187,6 +185,19 @@ function packGroup(
     gains: packedGains,
     ownRows: packedRows,
   }
+}
+
+/** Where each A stands among those of its group, in columns of `down`. */
+function columnsOf(modules: readonly (LoraPart | null)[]): ReadonlyMap<LoraTensor, { column: number; width: number }> {
+  const columns = new Map<LoraTensor, { column: number; width: number }>()
+  let end = 0
+  for (const module of modules) {
+    if (!module || columns.has(module.a)) continue
+    const width = padRank(module.rank)
+    columns.set(module.a, { column: end, width })
+    end += width
+  }
+  return columns
 }
 
 /** Whether lora_scale_bias has anything to do. */

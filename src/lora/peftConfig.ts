@@ -74,7 +74,7 @@ export type Bias = 'none' | 'all' | 'lora_only'
 const BIASES: readonly Bias[] = ['none', 'all', 'lora_only']
 const DEFAULT_RANK = 8
 const DEFAULT_ALPHA = 8
-/** What PEFT targets in all four families when the config names nothing. */
+/** What PEFT targets when the config names nothing; where projections are fused there is nothing of that name, and PEFT has no default. */
 const DEFAULT_TARGETS: readonly string[] = ['q_proj', 'v_proj']
 /** Heads that are not the causal language model this is served as. */
 const OTHER_TASKS: readonly string[] = ['SEQ_CLS', 'SEQ_2_SEQ_LM', 'TOKEN_CLS', 'QUESTION_ANS']

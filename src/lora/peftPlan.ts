@@ -5,9 +5,10 @@
 import { withLayers } from '../model/layerList.ts'
 import { hasBias, type ModelSpec } from '../model/spec.ts'
 import type { TensorInfo } from '../weights/safetensors.ts'
-import { AdapterRefusedError, tensorRefusal } from './errors.ts'
+import { AdapterRefusedError, shown, tensorRefusal } from './errors.ts'
 import {
   type AdapterPlan,
+  type BaseWeightPlan,
   checkPlan,
   checkTensor,
   type ModulePlan,
@@ -15,10 +16,10 @@ import {
   type RowsPlan,
 } from './modulePlan.ts'
 import {
-  type AdaptableModule,
   type BaseModule,
   baseModules,
   savedModules,
+  type TargetModule,
   targetedModules,
   type VocabularyModule,
 } from './modules.ts'
@@ -26,6 +27,8 @@ import { CONFIG_FILE, type PeftConfig, rankAndScale } from './peftConfig.ts'
 import { assignTensors, type ModuleTensors, type TensorRole } from './peftTensors.ts'
 import { DEFAULT_MATCH_STEPS, type MatchBudget } from './pythonRegex.ts'
 import { replicatedLayers } from './replication.ts'
+import { type SavedEmbedding, savedEmbeddingRows } from './savedEmbeddings.ts'
+import { unfused } from './unfused.ts'
 
 /**
  * @param notes receives sentences about what was ignored
@@ -53,7 +56,8 @@ export function planAdapter(
   if (absent.length > 0) notes.push(absentNote(config, absent))
 
   const plan = { modules: [] as ModulePlan[], norms: [] as NormPlan[], rows: [] as RowsPlan[] }
-  const baseWeights: { readonly module: VocabularyModule; readonly weight: TensorInfo }[] = []
+  const baseWeights: BaseWeightPlan[] = []
+  const savedEmbeddings: SavedEmbedding[] = []
   for (const module of modules) {
     const own = found.get(module.path) ?? {}
     if (module.kind === 'other') continue
@@ -61,16 +65,23 @@ export function planAdapter(
       if (reach.saved.has(module.path)) plan.norms.push({ module, gain: normGain(spec, module, own) })
       continue
     }
-    if (hasLora(own) || own.bias) plan.modules.push(planModule(spec, config, module, own, budget))
+    if (hasLora(own) || own.bias) plan.modules.push(...unfused(spec, planModule(spec, config, module, own, budget)))
     if (!isVocabulary(module)) continue
     plan.rows.push(...planRows(spec, config, module, own, reach))
     if (own.baseWeight) {
       checkTensor(own.baseWeight, [spec.vocabSize, spec.hiddenSize])
       baseWeights.push({ module, weight: own.baseWeight })
     }
+    if (own.weight && !reach.saved.has(module.path)) savedEmbeddings.push({ module, weight: own.weight })
   }
+  const vocabulary = modules.filter(isVocabulary)
   const { invocation } = config
-  return { ...plan, layers, rows: tiedRows(spec, plan.rows, modules.filter(isVocabulary)), baseWeights, invocation }
+  for (const { weight } of savedEmbeddings) notes.push(savedNote(weight))
+  const embeddings = savedEmbeddingRows(spec, savedEmbeddings, vocabulary)
+  // Rows would be there for every token; of one that waits for its invocation they can only be the base's.
+  if (invocation) baseWeights.push(...savedEmbeddings)
+  else plan.rows.push(...embeddings)
+  return { ...plan, layers, rows: tiedRows(spec, plan.rows, vocabulary), baseWeights, invocation }
 }
 
 /** Paths that the config reaches. */
@@ -96,7 +107,7 @@ function rolesOf(
     if (config.loraBias) roles.add('loraBias')
     if (isVocabulary(module)) roles.add('baseWeight')
   }
-  if (saved.has(module.path)) roles.add('weight')
+  if (saved.has(module.path) || isSavedBeside(spec, config, module, { adapted, saved })) roles.add('weight')
   if (isVocabulary(module) && config.trainableTokens[module.kind]) roles.add('tokens')
   const bringsBias = config.bias === 'all' || (config.bias === 'lora_only' && isAdapted)
   if (module.kind === 'projection' && bringsBias && hasBias(spec, module.projection)) roles.add('bias')
@@ -164,6 +175,15 @@ function isReached({ trainableTokens }: PeftConfig, { adapted, saved }: Reach, p
   return adapted.has(path) || saved.has(path) || own !== null
 }
 
+/** Whether PEFT may have saved it whole though nothing names it. In a tied base the other side is the same weight. */
+function isSavedBeside(spec: ModelSpec, config: PeftConfig, { kind }: BaseModule, reach: Reach): boolean {
+  if (kind !== 'embedding' && kind !== 'head') return false
+  const sides = spec.tiedEmbeddings
+    ? ['model.embed_tokens', 'lm_head']
+    : [kind === 'head' ? 'lm_head' : 'model.embed_tokens']
+  return !sides.some((path) => isReached(config, reach, path))
+}
+
 function isVocabulary(module: BaseModule): module is VocabularyModule {
   return module.kind === 'embedding' || module.kind === 'head'
 }
@@ -172,6 +192,10 @@ function hasLora(tensors: ModuleTensors | undefined): boolean {
   if (!tensors) return false
   const { a, b, embeddingA, embeddingB, magnitude, loraBias } = tensors
   return Boolean(a || b || embeddingA || embeddingB || magnitude || loraBias)
+}
+
+function savedNote({ name }: TensorInfo): string {
+  return `${shown(name)} lies beside the adapter, though ${CONFIG_FILE} does not name it: as in PEFT it counts where it is not the base's own.`
 }
 
 /** PEFT fills what the file lacks as if it were new: with zeros in B, which does nothing, or at random. */
@@ -199,10 +223,10 @@ const LORA_TENSORS = {
 function planModule(
   spec: ModelSpec,
   config: PeftConfig,
-  module: AdaptableModule,
+  module: TargetModule,
   tensors: ModuleTensors,
   budget: MatchBudget,
-): ModulePlan {
+): ModulePlan<TargetModule> {
   const { path, kind } = module
   const { magnitude, bias, loraBias } = tensors
   const vectors = { magnitude, bias, loraBias }

@@ -1,7 +1,7 @@
 /** What an adapter would be and cost here, found out without loading it: the answer to a dry run. */
 import { tableLayers } from '../model/adapterTable.ts'
 import type { ModelSpec } from '../model/spec.ts'
-import { normPath, projectionPath } from './modules.ts'
+import { modulePath, normPath } from './modules.ts'
 import type { LoraPart, NormalAdapter, VocabularyChange } from './normal.ts'
 import { layoutOf } from './packing.ts'
 import type { ReadAdapter } from './readAdapter.ts'
@@ -47,27 +47,33 @@ export function gpuBytesOf(adapter: NormalAdapter, spec: ModelSpec): number {
 
 export function reportOn(read: ReadAdapter, registry: AdapterRegistry, spec: ModelSpec): AdapterReport {
   const { adapter, format, notes } = read
-  const bytes = gpuBytesOf(adapter, spec)
-  const { evicts, waits } = registry.planRoom(adapter.digest, bytes)
+  const { evicts, waits } = registry.planRoom(adapter, (each) => gpuBytesOf(each, spec))
   return {
     format,
     digest: adapter.digest,
     rank: adapter.maxRank,
-    modules: reportOnModules(adapter),
+    modules: reportOnModules(adapter, spec),
     layers: adapter.layers?.layers ?? null,
     kvFactor: adapter.layers?.numFolds ?? 1,
     notes,
-    bytes: { host: adapter.byteLength, gpu: bytes },
+    bytes: { host: adapter.byteLength, gpu: gpuBytesOf(adapter, spec) },
     loadedAs: registry.list().flatMap(({ name, digest }) => (digest === adapter.digest ? name : [])),
     wouldEvict: evicts.flat(),
     wouldWait: waits,
   }
 }
 
-function reportOnModules({ modules, norms = [], embedding, head }: NormalAdapter): readonly ModuleReport[] {
+function reportOnModules(
+  { modules, norms = [], embedding, head }: NormalAdapter,
+  spec: ModelSpec,
+): readonly ModuleReport[] {
+  // Of a fused module the first part speaks for all.
+  const byPath = new Map(
+    modules.toReversed().map((module) => [modulePath(spec, module.layer, module.projection), module]),
+  )
   return [
     ...reportOnVocabulary('model.embed_tokens', embedding),
-    ...modules.map((module) => reportOnPart(projectionPath(module.layer, module.projection), module)),
+    ...[...byPath].toReversed().map(([path, module]) => reportOnPart(path, module)),
     ...norms.map(({ layer, norm, gain: { dtype } }) => whole(normPath(layer, norm), dtype, 'weight')),
     ...reportOnVocabulary('lm_head', head),
   ]

@@ -16,6 +16,7 @@ import type { Family, ModelSpec } from './spec.ts'
 interface FamilyDefaults {
   readonly architecture: string
   readonly maxPositions: number
+  readonly normEps: number
   /** Key/value heads; null: as many as query heads. */
   readonly numKvHeads: number | null
   /** null: hidden size / heads. */
@@ -23,10 +24,11 @@ interface FamilyDefaults {
 }
 
 const FAMILIES: Readonly<Record<Family, FamilyDefaults>> = {
-  llama: { architecture: 'LlamaForCausalLM', maxPositions: 2048, numKvHeads: null, headDim: null },
-  mistral: { architecture: 'MistralForCausalLM', maxPositions: 131_072, numKvHeads: 8, headDim: null },
-  qwen2: { architecture: 'Qwen2ForCausalLM', maxPositions: 32_768, numKvHeads: 32, headDim: null },
-  qwen3: { architecture: 'Qwen3ForCausalLM', maxPositions: 32_768, numKvHeads: 32, headDim: 128 },
+  llama: { architecture: 'LlamaForCausalLM', maxPositions: 2048, normEps: 1e-6, numKvHeads: null, headDim: null },
+  mistral: { architecture: 'MistralForCausalLM', maxPositions: 131_072, normEps: 1e-6, numKvHeads: 8, headDim: null },
+  qwen2: { architecture: 'Qwen2ForCausalLM', maxPositions: 32_768, normEps: 1e-6, numKvHeads: 32, headDim: null },
+  qwen3: { architecture: 'Qwen3ForCausalLM', maxPositions: 32_768, normEps: 1e-6, numKvHeads: 32, headDim: 128 },
+  phi3: { architecture: 'Phi3ForCausalLM', maxPositions: 4096, normEps: 1e-5, numKvHeads: null, headDim: null },
 }
 
 const MAX_LAYERS = 1024
@@ -44,11 +46,13 @@ export function readModelSpec(config: unknown, file = 'config.json'): ModelSpec 
   const family = readFamily(fields)
   const sizes = readSizes(fields, family)
   refuseOtherMaths(fields, family, sizes.headDim)
-  const { theta, scaling } = readRope(fields, sizes.maxPositions)
+  const { theta, scaling, rotaryDim, maxPositions } = readRope(fields, family, sizes)
   return {
     family,
     ...sizes,
-    normEps: fields.positiveNumber('rms_norm_eps', 1e-6),
+    rotaryDim,
+    maxPositions,
+    normEps: fields.positiveNumber('rms_norm_eps', FAMILIES[family].normEps),
     ropeTheta: theta,
     ropeScaling: scaling,
     tiedEmbeddings: fields.boolean('tie_word_embeddings', false),
@@ -134,6 +138,7 @@ function readBias(fields: ConfigFields, family: Family): ModelSpec['bias'] {
     case 'qwen2':
       return { qkv: true, o: false, mlp: false }
     case 'mistral':
+    case 'phi3':
       return { qkv: false, o: false, mlp: false }
   }
 }

@@ -124,7 +124,13 @@ function planRopeKv(binder: Binder, { index, fold, weights }: Place): LayerPlan[
   const { inputNorm, qNorm, kNorm, biases } = weights
   const home = index % spec.numLayers
   const { keys, values } = kv.layers[home]!
-  const shape = { heads: spec.numHeads, kvHeads: spec.numKvHeads, headDim: spec.headDim, eps: spec.normEps }
+  const shape = {
+    heads: spec.numHeads,
+    kvHeads: spec.numKvHeads,
+    headDim: spec.headDim,
+    rotaryDim: spec.rotaryDim,
+    eps: spec.normEps,
+  }
   const at = (vector: Vector | null): number => (vector ?? inputNorm).offset ?? 0
   const vectors = { bias: at(biases.attn_in), qGain: at(qNorm), kGain: at(kNorm) }
   const buffers = {

@@ -13,7 +13,6 @@ const NEUTRAL: Readonly<Record<string, readonly JsonValue[]>> = {
   quantization_config: [],
   compression_config: [],
   // Position.
-  partial_rotary_factor: [1],
   rotary_pct: [1],
   rope_interleave: [false],
   rope_interleaved: [false],
@@ -58,6 +57,8 @@ export function refuseOtherMaths(fields: ConfigFields, family: Family, headDim: 
   }
   const neutral: Readonly<Record<string, readonly JsonValue[]>> = {
     ...NEUTRAL,
+    // Read with the other parameters of the rotary embedding where the family has it.
+    ...(family !== 'phi3' && { partial_rotary_factor: [1] }),
     // Other spellings of the usual 1 / sqrt(headDim).
     attention_multiplier: [headDim ** -0.5],
     query_pre_attn_scalar: [headDim],

@@ -3,7 +3,7 @@ import type { ConfigFields } from '../weights/config.ts'
 import { UnsupportedModelError } from './errors.ts'
 import type { Family } from './spec.ts'
 
-/** What MistralConfig, Qwen2Config and Qwen3Config take where `sliding_window` is missing (not null). */
+/** What MistralConfig, Qwen2Config and Qwen3Config take where `sliding_window` is missing (not null); Phi3Config takes null. */
 const DEFAULT_WINDOW = 4096
 const DEFAULT_MAX_WINDOW_LAYERS = 28
 
@@ -19,8 +19,9 @@ export function readSlidingWindows(
       // LlamaModel has no windows, whatever sliding_window says.
       requireUniform(fields, numLayers, 'full_attention')
       return all(null)
-    case 'mistral': {
-      const window = readWindow(fields)
+    case 'mistral':
+    case 'phi3': {
+      const window = readWindow(fields, family === 'mistral' ? DEFAULT_WINDOW : null)
       requireUniform(fields, numLayers, window === null ? 'full_attention' : 'sliding_attention')
       return all(window)
     }
@@ -31,12 +32,12 @@ export function readSlidingWindows(
 }
 
 /** Null means no window; a missing field has the class's default. */
-function readWindow(fields: ConfigFields): number | null {
-  return fields.positiveInteger('sliding_window', fields.raw('sliding_window') === undefined ? DEFAULT_WINDOW : null)
+function readWindow(fields: ConfigFields, missing: number | null): number | null {
+  return fields.positiveInteger('sliding_window', fields.raw('sliding_window') === undefined ? missing : null)
 }
 
 function qwenWindows(fields: ConfigFields, numLayers: number): readonly (number | null)[] {
-  const window = fields.boolean('use_sliding_window', false) ? readWindow(fields) : null
+  const window = fields.boolean('use_sliding_window', false) ? readWindow(fields, DEFAULT_WINDOW) : null
   const types = readLayerTypes(fields, numLayers)
   if (types === null) {
     const firstLayer = fields.count('max_window_layers', DEFAULT_MAX_WINDOW_LAYERS)

@@ -2,7 +2,7 @@
  * What the forward pass needs to know about a model, as plain data. `readModelSpec` (config.ts) makes one out of a
  * Hugging Face `config.json`; a family is data plus small switches here, not a class hierarchy.
  */
-export type Family = 'llama' | 'mistral' | 'qwen2' | 'qwen3'
+export type Family = 'llama' | 'mistral' | 'qwen2' | 'qwen3' | 'phi3'
 
 /** Projections of one layer, in the order in which their outputs stand side by side in a group. */
 export type Projection = 'q' | 'k' | 'v' | 'o' | 'gate' | 'up' | 'down'
@@ -21,7 +21,14 @@ export const GROUP_PROJECTIONS: Readonly<Record<Group, readonly Projection[]>> =
 
 export const PROJECTIONS: readonly Projection[] = GROUPS.flatMap((group) => GROUP_PROJECTIONS[group])
 
-/** Module path of each projection inside `model.layers.N.`, as all four families name it. */
+/** A linear layer as a checkpoint has it: one projection, or several fused, whose outputs stand side by side. */
+export interface LinearModule {
+  /** Inside `model.layers.N.`. */
+  readonly path: string
+  readonly projections: readonly Projection[]
+}
+
+/** Module path of each projection inside `model.layers.N.`, as all families name it that do not fuse them. */
 export const PROJECTION_MODULES: Readonly<Record<Projection, string>> = {
   q: 'self_attn.q_proj',
   k: 'self_attn.k_proj',
@@ -30,6 +37,20 @@ export const PROJECTION_MODULES: Readonly<Record<Projection, string>> = {
   gate: 'mlp.gate_proj',
   up: 'mlp.up_proj',
   down: 'mlp.down_proj',
+}
+
+/** The groups that Phi-3 keeps in one matrix each. */
+const PHI3_MODULES: Partial<Readonly<Record<Group, string>>> = {
+  attn_in: 'self_attn.qkv_proj',
+  mlp_in: 'mlp.gate_up_proj',
+}
+
+/** The linear layers that make up a group, in the order of their outputs. */
+export function groupModules({ family }: ModelSpec, group: Group): readonly LinearModule[] {
+  const projections = GROUP_PROJECTIONS[group]
+  const fused = family === 'phi3' ? PHI3_MODULES[group] : undefined
+  if (fused !== undefined) return [{ path: fused, projections }]
+  return projections.map((projection) => ({ path: PROJECTION_MODULES[projection], projections: [projection] }))
 }
 
 export type RopeScaling =
@@ -42,6 +63,14 @@ export type RopeScaling =
       readonly highFreqFactor: number
       readonly originalMaxPositions: number
     }
+  /** LongRoPE within the context the model was first trained with: each wavelength has a factor of its own. */
+  | {
+      readonly type: 'longrope'
+      /** [rotaryDim / 2] */
+      readonly factors: readonly number[]
+      /** What cosines and sines are multiplied by. */
+      readonly attentionFactor: number
+    }
 
 export interface ModelSpec {
   readonly family: Family
@@ -53,7 +82,9 @@ export interface ModelSpec {
   /** Key/value heads; divides numHeads. */
   readonly numKvHeads: number
   readonly headDim: number
-  /** max_position_embeddings of the config, in tokens. */
+  /** Dimensions of a head that are turned by the position, from the first; the others stay as they are. */
+  readonly rotaryDim: number
+  /** max_position_embeddings of the config, in tokens; with LongRoPE the shorter context that it was first trained with. */
   readonly maxPositions: number
   readonly normEps: number
   readonly ropeTheta: number

@@ -1,5 +1,5 @@
-/** Names and shapes of the tensors a model consists of. All four families name them alike. */
-import { type ModelSpec, PROJECTION_MODULES, PROJECTIONS, type Projection, projectionShape } from './spec.ts'
+/** Names and shapes of the tensors a model consists of. All families name them alike, but for the projections that one fuses. */
+import { GROUPS, groupModules, hasBias, type ModelSpec, projectionShape } from './spec.ts'
 
 export const EMBEDDING: string = 'model.embed_tokens.weight'
 export const FINAL_NORM: string = 'model.norm.weight'
@@ -24,30 +24,15 @@ export function expectedTensors(spec: ModelSpec): ReadonlyMap<string, readonly n
 
 function layerTensors(spec: ModelSpec): [name: string, shape: readonly number[]][] {
   const tensors: [string, readonly number[]][] = [['input_layernorm.weight', [spec.hiddenSize]]]
-  for (const projection of PROJECTIONS) {
-    const module = PROJECTION_MODULES[projection]
-    const shape = projectionShape(spec, projection)
-    tensors.push([`${module}.weight`, [shape.out, shape.in]])
-    if (hasBias(spec, projection)) tensors.push([`${module}.bias`, [shape.out]])
+  for (const { path, projections } of GROUPS.flatMap((group) => groupModules(spec, group))) {
+    const shapes = projections.map((projection) => projectionShape(spec, projection))
+    const out = shapes.reduce((sum, shape) => sum + shape.out, 0)
+    tensors.push([`${path}.weight`, [out, shapes[0]!.in]])
+    if (hasBias(spec, projections[0]!)) tensors.push([`${path}.bias`, [out]])
   }
   if (spec.qkNorm) {
     tensors.push(['self_attn.q_norm.weight', [spec.headDim]], ['self_attn.k_norm.weight', [spec.headDim]])
   }
   tensors.push(['post_attention_layernorm.weight', [spec.hiddenSize]])
   return tensors
-}
-
-function hasBias({ bias }: ModelSpec, projection: Projection): boolean {
-  switch (projection) {
-    case 'q':
-    case 'k':
-    case 'v':
-      return bias.qkv
-    case 'o':
-      return bias.o
-    case 'gate':
-    case 'up':
-    case 'down':
-      return bias.mlp
-  }
 }

@@ -11,7 +11,7 @@ import { FLOAT_BYTES, type FloatDtype, toFloat32 } from '../weights/dtype.ts'
 import type { TensorInfo } from '../weights/safetensors.ts'
 import { readTensor, SLICE_BYTES, tensorSlices } from '../weights/tensorData.ts'
 import { type Matrix, shardSpecs, uploadRows } from './matrix.ts'
-import { GROUP_PROJECTIONS, GROUPS, type Group, groupShape, type ModelSpec, PROJECTION_MODULES } from './spec.ts'
+import { GROUPS, type Group, groupModules, groupShape, type ModelSpec } from './spec.ts'
 
 /** A slice of the vector buffer: f32, bound by offset. */
 export type Vector = GPUBufferBinding
@@ -166,7 +166,7 @@ class WeightLoader {
   ): Promise<{ matrices: Record<Group, Matrix>; vectors: (buffer: Tracked) => Omit<LayerWeights, 'matrices'> }> {
     const prefix = `model.layers.${layer}.`
     const names = (group: Group, kind: string) =>
-      GROUP_PROJECTIONS[group].map((projection) => `${prefix}${PROJECTION_MODULES[projection]}.${kind}`)
+      groupModules(this.#spec, group).map(({ path }) => `${prefix}${path}.${kind}`)
     const matrices = {} as Record<Group, Matrix>
     for (const group of GROUPS) {
       matrices[group] = await this.#matrix(

@@ -10,15 +10,15 @@ export interface RowRange {
   readonly count: number
 }
 
-/** The rows of `tensor`, which is [rows, columns] and has whole bytes an element, in the order of `ranges`. */
+/** The rows of `tensor`, which is [rows] or [rows, columns] and has whole bytes an element, in the order of `ranges`. */
 export function tensorRows(tensor: TensorInfo, ranges: readonly RowRange[]): TensorInfo {
-  const [rows, columns] = tensor.shape as readonly [number, number]
+  const [rows = 0, ...columns] = tensor.shape
   const rowBytes = rows === 0 ? 0 : tensor.byteLength / rows
   const count = ranges.reduce((sum, range) => sum + range.count, 0)
   return {
     name: tensor.name,
     dtype: tensor.dtype,
-    shape: [count, columns],
+    shape: [count, ...columns],
     byteOffset: 0,
     byteLength: count * rowBytes,
     source: new RowsSource(tensor.source, tensor.byteOffset, rowBytes, ranges),

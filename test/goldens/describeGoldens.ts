@@ -5,9 +5,10 @@ import type { Gpu } from '../../src/gpu/gpu.ts'
 import type { NormalAdapter } from '../../src/lora/normal.ts'
 import { readPeftAdapter } from '../../src/lora/peft.ts'
 import type { Folder } from '../../src/weights/folder.ts'
-import { openGpu, referenceFolder } from '../support/host.ts'
+import { fixtureFolder, openGpu } from '../support/host.ts'
 import {
   certain,
+  type GoldenRoot,
   goldenLogits,
   goldenOf,
   greedyTokens,
@@ -35,15 +36,30 @@ function invoked(prompt: readonly number[], invocation: readonly number[] | null
 
 /** Logits and tokens of a model and of its adapters. */
 export function describeGoldens(model: string): void {
-  const names = [...(PLAIN_ADAPTERS[model] ?? []), ...otherAdapters(model)]
+  const names = [null, ...(PLAIN_ADAPTERS[model] ?? []), ...otherAdapters(model)]
+  describeAll({ model, names, folder: `reference/models/${model}`, root: 'reference' })
+}
+
+export interface GoldenTests {
+  readonly model: string
+  /** Null is the model itself. */
+  readonly names: readonly (string | null)[]
+  /** Of the model, in the fixtures. */
+  readonly folder: string
+  /** Of adapters and goldens. */
+  readonly root: GoldenRoot
+}
+
+export function describeAll({ model, names, folder: modelFolder, root }: GoldenTests): void {
   let gpu: Gpu
   let runtime: Runtime
 
   beforeAll(async () => {
     gpu = await openGpu()
-    runtime = await Runtime.open(gpu, referenceFolder(`models/${model}`), { sizes: SIZES })
+    runtime = await Runtime.open(gpu, fixtureFolder(modelFolder), { sizes: SIZES })
     for (const name of names) {
-      const folder = referenceFolder(`adapters/${model}/${name}`)
+      if (name === null) continue
+      const folder = fixtureFolder(`${root}/adapters/${model}/${name}`)
       runtime.adapters.add(name, folder.name, await read(folder, runtime))
     }
   })
@@ -53,8 +69,8 @@ export function describeGoldens(model: string): void {
     gpu.close()
   })
 
-  describe.each([null, ...names])('adapter %s', (adapter) => {
-    const golden = goldenOf(adapter === null ? model : `${model}/${adapter}`)
+  describe.each(names)('adapter %s', (adapter) => {
+    const golden = goldenOf(adapter === null ? model : `${model}/${adapter}`, root)
     const lease = async () => {
       const held = adapter === null ? null : runtime.adapters.lease(adapter)!
       await held?.ready
@@ -64,7 +80,7 @@ export function describeGoldens(model: string): void {
     it('computes the same logits, however the prompt is chunked', async () => {
       const held = await lease()
       for (const each of golden.cases) {
-        const wanted = await goldenLogits(golden, each)
+        const wanted = await goldenLogits(golden, each, root)
         const activeFrom = invoked(each.input_ids, held?.invocation)
         const logits = (chunk: number) =>
           promptLogits(runtime, each, held?.slot ?? null, chunk, activeFrom, held?.layers?.numFolds)

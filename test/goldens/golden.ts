@@ -6,6 +6,7 @@ import type { RegistryLease } from '../../src/lora/registry.ts'
 import { toFloat32 } from '../../src/weights/dtype.ts'
 import { readSafetensors } from '../../src/weights/safetensors.ts'
 import { readTensor } from '../../src/weights/tensorData.ts'
+import kinds from '../fixtures/kinds/kinds.json' with { type: 'json' }
 import reference from '../fixtures/reference/reference.json' with { type: 'json' }
 import { fixtureFolder } from '../support/host.ts'
 
@@ -27,17 +28,26 @@ interface Golden {
   readonly cases: readonly GoldenCase[]
 }
 
-const index: {
+/** A folder of fixtures with an index. */
+export type GoldenRoot = 'reference' | 'kinds'
+
+interface Index {
   readonly models: Readonly<Record<string, Golden & { readonly golden_of?: string }>>
   readonly adapters: readonly (Golden & { readonly id: string; readonly golden_of?: string })[]
-} = reference as never
+}
+
+const INDICES: Readonly<Record<GoldenRoot, Index>> = { reference, kinds } as never
 
 /** The golden of a model, or of an adapter as `model/name`. */
-export function goldenOf(id: string): Golden {
-  const model = index.models[id]
-  if (model) return model.golden_of ? goldenOf(model.golden_of) : model
-  const adapter = index.adapters.find((each) => each.id === id)!
-  return adapter.golden_of ? goldenOf(adapter.golden_of) : adapter
+export function goldenOf(id: string, root: GoldenRoot = 'reference'): Golden {
+  const { models, adapters } = INDICES[root]
+  const golden = models[id] ?? adapters.find((each) => each.id === id)!
+  return golden.golden_of ? goldenOf(golden.golden_of, root) : golden
+}
+
+/** Names of the adapters of a model. */
+export function adaptersOf(model: string, root: GoldenRoot): string[] {
+  return INDICES[root].adapters.flatMap(({ id }) => (id.startsWith(`${model}/`) ? id.slice(model.length + 1) : []))
 }
 
 /** `root`: the folder of fixtures that the golden's path starts from. */

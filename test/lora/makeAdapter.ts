@@ -15,6 +15,7 @@ export const TINY: ModelSpec = {
   numHeads: 2,
   numKvHeads: 1,
   headDim: 4,
+  rotaryDim: 4,
   maxPositions: 64,
   normEps: 1e-5,
   ropeTheta: 10_000,

@@ -54,6 +54,17 @@ describe('packing', () => {
     expect([...floats.subarray(bv, bv + 8)]).toEqual([2000, 0, 0, 0, 2001, 0, 0, 0])
   })
 
+  it('keeps one A for projections that share it', () => {
+    const shared = [q, { ...module(1, 'k', 5), a: q.a }, { ...v, rank: 5, a: q.a, b: module(1, 'v', 5).b }]
+    const packed = layoutOf(adapterOf(shared), spec, 0, 3).groups[0]!
+    expect(packed.rankSum).toBe(8)
+    expect(packed.projections.map((one) => one!.column)).toEqual([0, 0, 0])
+    expect(new Float32Array(packBytes(packed).buffer)[1 * 8]).toBe(1008)
+    const both = layoutOf(adapterOf([module(1, 'q', 2), shared[1]!, shared[2]!]), spec, 0, 3).groups[0]!
+    expect(both.rankSum).toBe(12)
+    expect(both.projections.map((one) => one!.column)).toEqual([0, 4, 4])
+  })
+
   it('writes table entries in words from the slab start', () => {
     const packed = layout.groups[0]!
     const slot = new Uint32Array(slotWords(spec))

@@ -109,6 +109,47 @@ describe('LoRA on the embedding and the output layer', () => {
   })
 })
 
+describe('an embedding and an output layer that lie beside the adapter, named nowhere', () => {
+  const EMBED = `${MODEL}.embed_tokens.weight`
+  const embed = { [EMBED]: f32([VOCAB, HIDDEN]) }
+  const head = { [`${HEAD}.weight`]: f32([VOCAB, HIDDEN], 2) }
+  /** A base whose embedding counts from 1 and whose output layer from 2, as above. */
+  const baseRows = async (module: string, first: number, count: number) =>
+    Float32Array.from({ length: count * HIDDEN }, (_, i) => (module === 'head' ? 2 : 1) + first * HIDDEN + i)
+
+  it("count where they are not the base's own", async () => {
+    const plain = await read({}, {})
+    const same = await read({}, { ...embed, ...head }, UNTIED, { baseRows })
+    expect(same.digest).toBe(plain.digest)
+    expect(same.byteLength).toBe(plain.byteLength)
+    const changed = { ...embed, [`${HEAD}.weight`]: f32([VOCAB, HIDDEN], 2.5) }
+    const other = await read({}, changed, UNTIED, { baseRows })
+    expect(other).toMatchObject({ head: { rows: { tokens: null, matrix: { shape: [VOCAB, HIDDEN] } } } })
+    expect(other).not.toHaveProperty('embedding')
+    const saved = await read({ modules_to_save: ['lm_head'] }, { [`${HEAD}.weight`]: changed[`${HEAD}.weight`]! })
+    expect(other.digest).toBe(saved.digest)
+  })
+
+  it('count as they are where there is nothing to compare with', async () => {
+    expect(await read({}, embed)).toMatchObject({ embedding: { rows: { tokens: null } } })
+  })
+
+  it('are one weight in a tied base: the last one that PEFT loads', async () => {
+    const adapter = await read({}, { ...embed, ...head }, TINY)
+    expect(adapter.embedding!.rows!.matrix.bytes).toBe(adapter.head!.rows!.matrix.bytes)
+    expect(new Float32Array(adapter.head!.rows!.matrix.bytes.buffer)[0]).toBe(2)
+  })
+
+  it('are refused where the adapter does something else to them, or waits for its invocation', async () => {
+    const error = await refusal(WITH_EMBED, { ...EMBED_LORA, ...head }, TINY)
+    expect(error).toMatchObject({ code: 'adapter_tensor_unexpected', param: `${HEAD}.weight` })
+    const invoked = { alora_invocation_tokens: [1] }
+    await read(invoked, embed, UNTIED, { baseRows })
+    const other = { [EMBED]: f32([VOCAB, HIDDEN], 3) }
+    expect(await refusal(invoked, other, UNTIED, { baseRows })).toMatchObject({ code: 'adapter_changed_base' })
+  })
+})
+
 describe('weights of the base that come along', () => {
   const values = Float32Array.from({ length: VOCAB * HIDDEN }, (_, i) => 1 + i)
   const tensors = { ...HEAD_LORA, [`${HEAD}.base_layer.weight`]: f32([VOCAB, HIDDEN]) }

@@ -104,7 +104,7 @@ describe('readPeftAdapter', () => {
     [`${model}.layers.0.self_attn.q_proj.base_layer.bias`, 'adapter_tensor_unexpected', 'as a bias'],
     [`${model}.layers.0.self_attn.q_proj.base_layer.weight`, 'adapter_tensor_unexpected', 'a weight of the base'],
     [`${model}.norm.weight`, 'adapter_tensor_unexpected', 'modules_to_save'],
-    ['base_model.model.lm_head.weight', 'adapter_tensor_unexpected', 'modules_to_save'],
+    ['base_model.model.lm_head.weight', 'adapter_shape_mismatch', 'this base needs [32, 8]'],
     [`${model}.embed_tokens.lora_embedding_A`, 'adapter_tensor_unexpected', 'embedding'],
     [
       `${model}.embed_tokens.token_adapter.trainable_tokens_delta`,

@@ -51,6 +51,13 @@ describe('expectedTensors', () => {
     },
   )
 
+  it('has the fused matrices of phi3 in place of their projections', () => {
+    const fused = expectedTensors(readModelSpec({ ...config, model_type: 'phi3' }))
+    expect(fused.get('model.layers.1.self_attn.qkv_proj.weight')).toEqual([16, 8])
+    expect(fused.get('model.layers.1.mlp.gate_up_proj.weight')).toEqual([24, 8])
+    expect([...fused.keys()].filter((name) => /\.(q|k|v|gate|up)_proj\./.test(name))).toEqual([])
+  })
+
   it('has the biases the config asks for', () => {
     const names = (more: object) =>
       [...expectedTensors(readModelSpec({ ...config, num_hidden_layers: 1, ...more })).keys()]

@@ -43,6 +43,7 @@ describe('readModelSpec', () => {
       ...tiny,
       family: 'llama',
       headDim: 16,
+      rotaryDim: 16,
       ropeTheta: 10000,
       ropeScaling: { type: 'default' },
       tiedEmbeddings: false,
@@ -51,6 +52,7 @@ describe('readModelSpec', () => {
       ...tiny,
       family: 'llama',
       headDim: 24,
+      rotaryDim: 24,
       ropeTheta: 50000,
       ropeScaling: { type: 'llama3', factor: 8, lowFreqFactor: 1, highFreqFactor: 4, originalMaxPositions: 32 },
       tiedEmbeddings: true,
@@ -59,6 +61,7 @@ describe('readModelSpec', () => {
       ...tiny,
       family: 'mistral',
       headDim: 16,
+      rotaryDim: 16,
       ropeTheta: 10000,
       ropeScaling: { type: 'default' },
       tiedEmbeddings: false,
@@ -68,6 +71,7 @@ describe('readModelSpec', () => {
       ...tiny,
       family: 'qwen2',
       headDim: 16,
+      rotaryDim: 16,
       normEps: 1e-6,
       ropeTheta: 1000000,
       ropeScaling: { type: 'default' },
@@ -78,6 +82,7 @@ describe('readModelSpec', () => {
       ...tiny,
       family: 'qwen3',
       headDim: 32,
+      rotaryDim: 32,
       normEps: 1e-6,
       ropeTheta: 1000000,
       ropeScaling: { type: 'default' },
@@ -98,9 +103,11 @@ describe('readModelSpec', () => {
     })
     expect(spec('qwen2', { num_key_value_heads: 2 })).toMatchObject({ ...shared, maxPositions: 32768, headDim: 16 })
     expect(spec('qwen3', { num_key_value_heads: 2 })).toMatchObject({ ...shared, maxPositions: 32768, headDim: 128 })
+    expect(spec('phi3')).toMatchObject({ ...shared, normEps: 1e-5, maxPositions: 4096, numKvHeads: 4, headDim: 16 })
+    expect(spec('phi3').slidingWindows).toEqual([null, null, null, null])
   })
 
-  it.each(['llama', 'mistral', 'qwen2', 'qwen3'])(
+  it.each(['llama', 'mistral', 'qwen2', 'qwen3', 'phi3'])(
     'takes null key/value heads of %s for one per query head',
     (family) => {
       expect(spec(family, { num_key_value_heads: null }).numKvHeads).toBe(4)
@@ -112,6 +119,7 @@ describe('readModelSpec', () => {
     expect(spec('llama', both).bias).toEqual({ qkv: true, o: true, mlp: true })
     expect(spec('mistral', both).bias).toEqual({ qkv: false, o: false, mlp: false })
     expect(spec('qwen2', both).bias).toEqual({ qkv: true, o: false, mlp: false })
+    expect(spec('phi3', both).bias).toEqual({ qkv: false, o: false, mlp: false })
     expect(spec('qwen3', both).bias).toEqual({ qkv: true, o: true, mlp: false })
   })
 
@@ -172,6 +180,35 @@ describe('readModelSpec', () => {
       ).toMatchObject({
         param: 'rope_parameters.rope_type',
       })
+    })
+
+    it('reads LongRoPE of phi3 within the context that it was first trained with', () => {
+      const long = { short_factor: [1, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7], long_factor: [], rope_theta: 7 }
+      const config = { max_position_embeddings: 65536, original_max_position_embeddings: 512 }
+      for (const type of ['longrope', 'su', 'yarn']) {
+        expect(spec('phi3', { ...config, rope_scaling: { type, ...long } })).toMatchObject({
+          maxPositions: 512,
+          ropeTheta: 7,
+          ropeScaling: { type: 'longrope', factors: long.short_factor, attentionFactor: Math.sqrt(1 + 7 / 9) },
+        })
+      }
+      const { ropeScaling, maxPositions } = spec('phi3', { rope_scaling: { type: 'longrope', ...long } })
+      expect({ ropeScaling, maxPositions }).toMatchObject({ ropeScaling: { attentionFactor: 1 }, maxPositions: 4096 })
+      expect(() => spec('phi3', { rope_scaling: { type: 'longrope', short_factor: [1, 2] } })).toThrow('8 numbers')
+      expect(refusal('phi3', { rope_scaling: { type: 'linear', factor: 2 } })).toMatchObject({
+        message: 'config.json: rope_scaling.type "linear" is not supported. Supported: default, longrope.',
+      })
+    })
+
+    it('turns part of a head of phi3, and of no other family', () => {
+      expect(spec('phi3', { partial_rotary_factor: 0.5 }).rotaryDim).toBe(8)
+      const params = { rope_parameters: { rope_type: 'default', partial_rotary_factor: 0.5 } }
+      expect(spec('phi3', params).rotaryDim).toBe(8)
+      expect(spec('phi3', { rope_scaling: null }).rotaryDim).toBe(16)
+      for (const factor of [0.3, 0, 1.5]) {
+        expect(refusal('phi3', { partial_rotary_factor: factor })).toMatchObject({ param: 'partial_rotary_factor' })
+      }
+      expect(refusal('llama', params)).toMatchObject({ param: 'rope_parameters.partial_rotary_factor' })
     })
 
     it('refuses parameters that change the angles', () => {
@@ -318,7 +355,7 @@ describe('readModelSpec', () => {
 
     it('knows a list of what is supported', () => {
       expect(refusal('gpt2', {})).toMatchObject({
-        message: 'config.json: model_type "gpt2" is not supported. Supported: llama, mistral, qwen2, qwen3.',
+        message: 'config.json: model_type "gpt2" is not supported. Supported: llama, mistral, qwen2, qwen3, phi3.',
       })
       expect(refusal('toString', {})).toBeInstanceOf(UnsupportedModelError)
     })

@@ -11,6 +11,7 @@ const llama3: RopeScaling = {
 }
 const spec = (headDim: number, ropeTheta: number, ropeScaling: RopeScaling = { type: 'default' }) => ({
   headDim,
+  rotaryDim: headDim,
   ropeTheta,
   ropeScaling,
 })
@@ -21,6 +22,7 @@ function exactFrequencies(headDim: number, theta: number, scaling: RopeScaling):
     const plain = Math.exp((-2 * i * Math.log(theta)) / headDim)
     if (scaling.type === 'default') return plain
     if (scaling.type === 'linear') return plain / scaling.factor
+    if (scaling.type === 'longrope') return plain / scaling.factors[i]!
     const turns = (scaling.originalMaxPositions * plain) / (2 * Math.PI)
     const kept = (turns - scaling.lowFreqFactor) / (scaling.highFreqFactor - scaling.lowFreqFactor)
     const share = Math.min(1, Math.max(0, kept))
@@ -34,6 +36,7 @@ describe('ropeFrequencies', () => {
     ['a narrow head', 4, 10000, { type: 'default' }],
     ['a head that is no power of two', 24, 1e6, { type: 'default' }],
     ['linear', 64, 10000, { type: 'linear', factor: 2.5 }],
+    ['longrope', 8, 10000, { type: 'longrope', factors: [1, 1.5, 2.25, 7], attentionFactor: 1.2 }],
     ['llama3', 64, 500000, llama3],
     ['llama3 of a tiny context', 24, 50000, { ...llama3, originalMaxPositions: 32 }],
   ]
@@ -67,6 +70,15 @@ describe('ropeTable', () => {
       expect(table[(2 * 4 + pair) * 2]).toBeCloseTo(Math.cos(2 * frequency), 6)
       expect(table[(2 * 4 + pair) * 2 + 1]).toBeCloseTo(Math.sin(2 * frequency), 6)
     }
+  })
+
+  it('multiplies by the attention factor of LongRoPE, and leaves what is not turned', () => {
+    const ropeScaling: RopeScaling = { type: 'longrope', factors: [2], attentionFactor: 1.5 }
+    const table = ropeTable({ headDim: 6, rotaryDim: 2, ropeTheta: 10000, ropeScaling }, 2)
+    expect([...table.subarray(0, 6)]).toEqual([1.5, 0, 1, 0, 1, 0])
+    expect(table[6]).toBeCloseTo(1.5 * Math.cos(0.5), 6)
+    expect(table[7]).toBeCloseTo(1.5 * Math.sin(0.5), 6)
+    expect([...table.subarray(8)]).toEqual([1, 0, 1, 0])
   })
 
   it('rounds the angle to f32 before the cosine, as transformers does', () => {

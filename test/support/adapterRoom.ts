@@ -2,8 +2,7 @@
 
 import type { AdapterLease } from '../../src/engine/generation.ts'
 import type { NormalAdapter } from '../../src/lora/normal.ts'
-import { type AdapterRoom, Residency } from '../../src/lora/residency.ts'
-import { AdapterVersion } from '../../src/lora/version.ts'
+import { type AdapterRoom, AdapterVersion, Residency } from '../../src/lora/residency.ts'
 
 export interface RoomOptions {
   readonly slots: number

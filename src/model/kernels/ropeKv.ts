@@ -61,6 +61,8 @@ export interface RopeKvShape {
   readonly kvHeads: number
   /** A multiple of 8. */
   readonly headDim: number
+  /** Dimensions of a head that are turned; a multiple of 8. Default all. */
+  readonly rotaryDim?: number
   /** Of the q and k norms. */
   readonly eps: number
 }
@@ -80,14 +82,14 @@ export interface RopeKvVectors {
  * @param fold which of the blocks that a block table names for the same positions
  */
 export function ropeKvParams(
-  { heads, kvHeads, headDim, eps }: RopeKvShape,
+  { heads, kvHeads, headDim, rotaryDim = headDim, eps }: RopeKvShape,
   { bias, qGain, kGain }: RopeKvVectors,
   own: GainPlace | null = null,
   { fold, numFolds }: Fold = ONE_FOLD,
 ): Uint32Array<ArrayBuffer> {
   const vectors = [bias / 16, qGain / 16, kGain / 16] as const
   const gains = [own?.slotWords ?? 0, own?.word ?? 0] as const
-  return paramWords(heads, kvHeads, headDim / 8, { f32: eps }, ...vectors, ...gains, fold, numFolds)
+  return paramWords(heads, kvHeads, headDim / 8, { f32: eps }, ...vectors, ...gains, fold, numFolds, rotaryDim / 8)
 }
 
 export function ropeKvGrid(

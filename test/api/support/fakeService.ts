@@ -92,7 +92,6 @@ export function fakeHouse(
   const service: Service = {
     modelNames: ['org/tiny', 'tiny'],
     modelRoot: 'models/tiny',
-    merged: null,
     created: 1_700_000_000,
     engine,
     tokenizer,
@@ -104,7 +103,7 @@ export function fakeHouse(
       status: () => [],
       lease,
     },
-    compositions: { lease: async () => null, check: async () => {} },
+    compositions: { lease: () => null, check: () => {} },
     defaultScales: new DefaultScales(),
     control: null,
     telemetry: fakeTelemetry(engine),

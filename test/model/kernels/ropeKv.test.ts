@@ -23,13 +23,21 @@ const ROWS = [
 async function check(
   bench: KernelBench,
   [heads, kvHeads, headDim]: readonly [number, number, number],
-  { bias, qkNorm }: { readonly bias: boolean; readonly qkNorm: boolean },
+  {
+    bias,
+    qkNorm,
+    rotaryDim = headDim,
+  }: { readonly bias: boolean; readonly qkNorm: boolean; readonly rotaryDim?: number },
 ) {
   const random = new Random(headDim)
-  const shape = { heads, kvHeads, headDim, eps: 1e-6 }
+  const shape = { heads, kvHeads, headDim, rotaryDim, eps: 1e-6 }
   const width = (heads + 2 * kvHeads) * headDim
   const angles = random.floats(34 * (headDim / 2), 3)
-  const rope = new Float32Array([...angles].flatMap((angle) => [Math.cos(angle), Math.sin(angle)]))
+  const rope = new Float32Array(
+    [...angles].flatMap((angle, i) =>
+      i % (headDim / 2) < rotaryDim / 2 ? [Math.cos(angle), Math.sin(angle)] : [1, 0],
+    ),
+  )
   const input = random.floats(ROWS.length * width)
   const biases = random.floats(width)
   const norms = { q: random.floats(headDim, 2), k: random.floats(headDim, 2) }
@@ -84,6 +92,11 @@ describe.each(TEAM_DEVICES)('rope_kv $name', ({ it, subgroups }) => {
 
   it('adds the bias and norms each head of q and k first', async ({ bench }) => {
     await check(bench, [4, 2, 32], { bias: true, qkNorm: true })
+  })
+
+  it('leaves the last dimensions of a head as they are where only some are turned', async ({ bench }) => {
+    await check(bench, [4, 2, 32], { bias: false, qkNorm: true, rotaryDim: 24 })
+    await check(bench, [2, 1, 96], { bias: true, qkNorm: false, rotaryDim: 8 })
   })
 
   it('adds a bias without norms', async ({ bench }) => {

@@ -5,6 +5,8 @@ export interface RopeReferenceShape {
   readonly heads: number
   readonly kvHeads: number
   readonly headDim: number
+  /** Dimensions that are turned. Default all. */
+  readonly rotaryDim?: number
   readonly eps: number
 }
 
@@ -13,7 +15,7 @@ export interface RopeWeights {
   readonly bias: Float32Array | null
   /** Gains of the q and k norms, [headDim]. */
   readonly norms: { readonly q: Float32Array; readonly k: Float32Array } | null
-  /** [positions, headDim / 2] of (cos, sin). */
+  /** [positions, headDim / 2] of (cos, sin), of which those that are turned count. */
   readonly rope: Float32Array
 }
 
@@ -21,7 +23,7 @@ export interface RopeWeights {
 export function ropeReference(
   row: ArrayLike<number>,
   position: number,
-  { heads, kvHeads, headDim, eps }: RopeReferenceShape,
+  { heads, kvHeads, headDim, rotaryDim = headDim, eps }: RopeReferenceShape,
   { bias, norms, rope }: RopeWeights,
 ): { q: Float64Array; k: Float64Array; v: Float64Array } {
   const biased = Float64Array.from(row, (x, i) => x + (bias?.[i] ?? 0))
@@ -34,10 +36,11 @@ export function ropeReference(
     k = rmsNormReference(k, norms.k, eps)
   }
   const turn = (x: Float64Array) => {
-    const half = headDim / 2
+    const half = rotaryDim / 2
     return x.map((value, at) => {
       const i = at % headDim
-      const pair = (position * half + (i % half)) * 2
+      if (i >= rotaryDim) return value
+      const pair = (position * (headDim / 2) + (i % half)) * 2
       const [cos, sin] = [rope[pair]!, rope[pair + 1]!]
       return i < half ? value * cos - x[at + half]! * sin : value * cos + x[at - half]! * sin
     })
