@@ -6,7 +6,7 @@ import { playwright } from '@vitest/browser-playwright'
 import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config'
 import { browserHost } from './build/browserHost.ts'
 import { wgslText } from './build/wgslText.ts'
-import { CHROMIUM_ARGS, CHROMIUM_VARIABLE, findChromium } from './scripts/lib/chromium.mjs'
+import { CHROMIUM_ARGS, CHROMIUM_VARIABLE, chromiumEnvironment, findChromium } from './scripts/lib/chromium.mjs'
 import { deviceEnvironment, rememberedDevice } from './scripts/lib/setup.mjs'
 import type { LesserDevice } from './test/support/lesserDevice.ts'
 
@@ -25,6 +25,7 @@ const IN_BROWSERS = [
   'test/engine/{faults,gpuRunner,mixedBatch,sampling}.test.ts',
   'test/goldens/{compositions,halfCache,otherModels}.test.ts',
   'test/lora/pool.test.ts',
+  'test/endToEnd/endToEnd.test.ts',
   ...(full ? ['test/goldens/llamaTiny.test.ts', 'test/engine/equality.test.ts'] : []),
 ]
 /** Files that show the maths end to end: what a device with less must compute alike. */
@@ -55,6 +56,8 @@ function inNode(name: string, include: string[], lesser: LesserDevice = {}): Tes
 function inChromium(name: string, include: string[], lesser: LesserDevice = {}): TestProjectInlineConfiguration {
   return {
     plugins: [wgslText(), browserHost()],
+    // All packages are ES modules already. To find one on the way and bundle it would reload the page under a test.
+    optimizeDeps: { noDiscovery: true },
     test: {
       name,
       include,
@@ -63,7 +66,9 @@ function inChromium(name: string, include: string[], lesser: LesserDevice = {}):
         enabled: true,
         headless: true,
         screenshotFailures: false,
-        provider: playwright({ launchOptions: { executablePath: chromium!, args: CHROMIUM_ARGS } }),
+        provider: playwright({
+          launchOptions: { executablePath: chromium!, args: CHROMIUM_ARGS, env: chromiumEnvironment(chromium!) },
+        }),
         instances: [{ browser: 'chromium' }],
       },
       fileParallelism: false,

@@ -8,6 +8,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { foreground } from './lib/child.mjs'
+import { CHROMIUM_VARIABLE, haveChromium } from './lib/chromium.mjs'
 import { inProject, NODE_MODULES } from './lib/project.mjs'
 import { main, say } from './lib/report.mjs'
 import { setUp } from './lib/setup.mjs'
@@ -21,9 +22,20 @@ await main(async () => {
   const folder = mkdtempSync(join(tmpdir(), 'lorikeet-test-'))
   const totalsFile = join(folder, 'totals.json')
   let totals = NOTHING_RAN
+  /** @type {string[]} */
+  const leftOut = []
   let code = 1
   try {
+    /** @type {NodeJS.ProcessEnv} */
     const env = { ...(await setUp()), ...plan.env, LORIKEET_TEST_TOTALS: totalsFile }
+    if (plan.browsers) {
+      const chromium = await haveChromium()
+      if ('path' in chromium) env[CHROMIUM_VARIABLE] = chromium.path
+      else {
+        env[CHROMIUM_VARIABLE] = ''
+        leftOut.push(`no test ran in a browser: there is no Chromium here (${chromium.problem})`)
+      }
+    }
     const ownReporter = plan.vitestArgs.some((arg) => arg.startsWith('--reporter')) ? [] : ['--reporter=default']
     const reporters = [...ownReporter, `--reporter=${inProject('test/setup/totalsReporter.ts')}`]
     const vitest = join(NODE_MODULES, 'vitest/vitest.mjs')
@@ -34,7 +46,7 @@ await main(async () => {
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
-  for (const remark of remarks(totals)) say(remark)
+  for (const remark of [...remarks(totals), ...leftOut]) say(remark)
   process.stdout.write(`${totalsLine(totals)}\n`)
   return isGreen(totals, code) ? 0 : code || 1
 })

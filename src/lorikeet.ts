@@ -13,12 +13,14 @@ import { observedBy } from './engine/observer.ts'
 import { Runtime } from './engine/runtime.ts'
 import type { EngineSizes } from './engine/sizes.ts'
 import { telemetryOf } from './engine/telemetry.ts'
+import { LorikeetError } from './errors.ts'
 import type { DeviceWish } from './gpu/capabilities.ts'
 import { Gpu } from './gpu/gpu.ts'
 import { currentHost } from './hosts/current.ts'
 import { type FolderSource, folderOf } from './hosts/host.ts'
 import type { Host } from './hosts/port.ts'
 import type { AcceptableRefusal } from './lora/errors.ts'
+import type { MergeWish } from './lora/merge.ts'
 import { readGenerationDefaults } from './model/generationConfig.ts'
 import type { LoadProgress } from './model/weights.ts'
 import { readText } from './text/readText.ts'
@@ -31,9 +33,11 @@ export interface StartOptions extends HandlerOptions {
   readonly servedModelNames?: readonly string[]
   /** Lets requests load and unload adapters. Default: they may not. */
   readonly runtimeLora?: RuntimeLora
-  /** Most adapters in host memory, and most bytes of them; more are refused. Default: any. */
+  /** Most adapters in host memory, default any, and most bytes of them, default 1 GiB. The rest stays where it came from. */
   readonly maxHostLoras?: number
   readonly loraHostMemory?: number
+  /** Folded into the base while that is loaded; the base then answers to its name too. */
+  readonly merge?: MergeWish
   readonly sizes?: EngineSizes
   readonly engine?: EngineOptions
   readonly log?: LogSink
@@ -49,15 +53,30 @@ export interface AdapterWish {
   readonly accept?: readonly AcceptableRefusal[]
 }
 
-export interface OpenOptions extends StartOptions {
+export interface OpenOptions extends Omit<StartOptions, 'merge'> {
   /** A Hugging Face folder: a path, an address, picked files. */
   readonly model: FolderSource
   /** Adapters to load at once. */
   readonly adapters?: readonly AdapterWish[]
   /** Adapters that lie in a directory, one per sub-folder; those that are refused are logged and left out. */
   readonly loraDirectory?: LoraDirectoryWish
+  /**
+   * An adapter to fold into the base, or the name of one of `adapters` or of a sub-folder of `loraDirectory`: no step does
+   * anything for it then. Other adapters are refused beside it unless they accept `adapter_changed_base`.
+   */
+  readonly merge?: string | AdapterWish
   /** A GPU opened elsewhere, which then belongs to lorikeet; or what of the host's own to leave unused. */
   readonly gpu?: Gpu | DeviceWish
+}
+
+/** The adapter to merge is none of those that were given. */
+export class MergeNotFoundError extends LorikeetError {
+  readonly code = 'merge_not_found'
+  override readonly param = 'merge'
+
+  constructor(name: string) {
+    super(`There is no adapter "${name}" to merge. Name one of those that are loaded, or say where it is.`)
+  }
 }
 
 /** Longest tokenizer or template file that is read. */
@@ -69,6 +88,8 @@ export class Lorikeet {
   readonly adapters: Adapters
   /** Names of the base; the first is its id. */
   readonly modelNames: readonly [string, ...string[]]
+  /** Where the base came from. */
+  readonly modelRoot: string
   readonly runtime: Runtime
   readonly #gpu: Gpu
   #closing: Promise<void> | null = null
@@ -80,6 +101,7 @@ export class Lorikeet {
       handler(input instanceof Request && init === undefined ? input : new Request(input, init))
     this.adapters = adapters
     this.modelNames = service.modelNames
+    this.modelRoot = service.modelRoot
     this.runtime = runtime
     this.#gpu = gpu
   }
@@ -92,16 +114,18 @@ export class Lorikeet {
     model,
     adapters = [],
     loraDirectory,
+    merge: merged,
     gpu: wish = {},
     ...options
   }: OpenOptions): Promise<Lorikeet> {
     const given = wish instanceof Gpu ? wish : null
     const host = given ? await currentHost().catch(() => null) : await currentHost()
     const folder = folderOf(model, host)
+    const merge = merged === undefined ? null : mergeWish(merged, adapters, loraDirectory, host)
     const gpu = given ?? (await host!.openGpu(wish as DeviceWish))
-    const bird = await Lorikeet.start(gpu, folder, options, host)
+    const bird = await Lorikeet.start(gpu, folder, { ...options, ...(merge && { merge }) }, host)
     try {
-      for (const { name, source, accept = [] } of adapters) {
+      for (const { name, source, accept = [] } of adapters.filter((each) => each.name !== merge?.name)) {
         await bird.adapters.load(name, source, { accept, ...(options.signal && { signal: options.signal }) })
       }
       if (loraDirectory) await bird.adapters.follow(loraDirectory)
@@ -122,7 +146,8 @@ export class Lorikeet {
     options: StartOptions = {},
     host: Host | null = null,
   ): Promise<Lorikeet> {
-    const modelNames = namesOf(folder, options.servedModelNames ?? [])
+    const { merge } = options
+    const modelNames = namesOf(folder, options.servedModelNames ?? [], merge ? [merge.name] : [])
     let runtime: Runtime | null = null
     try {
       const { observer, now } = options.engine ?? {}
@@ -139,16 +164,13 @@ export class Lorikeet {
       })
       const log = options.log ?? (() => undefined)
       const registry = runtime.adapters
-      const { spec, sizes, baseRows } = runtime
-      const { maxHostLoras, loraHostMemory } = options
-      const adapters = new Adapters({
-        ...{ registry, spec, maxRank: sizes.maxLoraRank, baseRows, host, log },
-        ...(maxHostLoras !== undefined && { maxHostAdapters: maxHostLoras }),
-        ...(loraHostMemory !== undefined && { maxHostBytes: loraHostMemory }),
-      })
+      const { spec, sizes, baseRows, merged } = runtime
+      for (const note of merged?.notes ?? []) log('info', `adapter ${merged!.name}: ${note}`)
+      const adapters = new Adapters({ registry, spec, maxRank: sizes.maxLoraRank, baseRows, merged, host, log })
       const service: Service = {
         modelNames,
         modelRoot: folder.name,
+        merged,
         created: Math.floor(Date.now() / 1000),
         engine: runtime.engine,
         tokenizer: text.tokenizer,
@@ -193,15 +215,28 @@ export class Lorikeet {
   }
 }
 
-function namesOf(folder: Folder, given: readonly string[]): [string, ...string[]] {
-  const [first, ...others] = given
-  if (first !== undefined) return [first, ...others]
-  return [
-    folder.name
-      .replace(/[\\/]+$/, '')
-      .split(/[\\/]/)
-      .at(-1) || 'base',
-  ]
+/** Those that were given, or the last part of the folder's name; and `more`. */
+function namesOf(folder: Folder, given: readonly string[], more: readonly string[]): [string, ...string[]] {
+  const own = folder.name
+    .replace(/[\\/]+$/, '')
+    .split(/[\\/]/)
+    .at(-1)
+  const [first = own || 'base', ...others] = given
+  return [...new Set([first, ...others, ...more])] as [string, ...string[]]
+}
+
+/** @throws MergeNotFoundError */
+function mergeWish(
+  merged: string | AdapterWish,
+  adapters: readonly AdapterWish[],
+  directory: LoraDirectoryWish | undefined,
+  host: Host | null,
+): MergeWish {
+  const wish = typeof merged === 'string' ? adapters.find(({ name }) => name === merged) : merged
+  if (wish) return { name: wish.name, folder: folderOf(wish.source, host), accept: wish.accept ?? [] }
+  const name = merged as string
+  if (directory && host) return { name, folder: host.subfolders(directory.path).folder(name) }
+  throw new MergeNotFoundError(name)
 }
 
 async function readTextFile(folder: Folder, path: string): Promise<string | null> {

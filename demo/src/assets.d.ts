@@ -1,5 +1,4 @@
-/** Files that vite turns into addresses. */
-declare module '*.svg' {
-  const address: string
-  export default address
+/** What vite puts into the page at build time. */
+interface ImportMeta {
+  readonly env: { readonly PROD: boolean }
 }

@@ -14,7 +14,7 @@ const STANDALONE_CONFIG = 'build/standalone.config.ts'
 const STANDALONE = ['worker']
 const DEMO_CONFIG = 'demo/vite.config.ts'
 /** All that the bundles are made of. */
-const INPUTS = ['src', 'shaders', 'demo', 'build', 'vite.config.ts', 'package-lock.json']
+const INPUTS = ['src', 'shaders', 'demo', 'models/aviary', 'build', 'vite.config.ts', 'package-lock.json']
 
 /** @param {string} path relative to the project @returns {string[]} the files in or at it */
 function filesAt(path) {

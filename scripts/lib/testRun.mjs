@@ -6,7 +6,8 @@ import { SetupError } from './report.mjs'
 /**
  * @typedef {{ passed: number, failed: number, skipped: number, unloadedFiles: number, strayErrors: number }} Totals
  *   single tests; files that failed before their tests were known; errors outside any test
- * @typedef {{ env: Record<string, string>, vitestArgs: string[] }} TestPlan
+ * @typedef {{ env: Record<string, string>, browsers: boolean, vitestArgs: string[] }} TestPlan
+ *   browsers: whether some of the tests run in a browser
  */
 
 /**
@@ -16,12 +17,14 @@ import { SetupError } from './report.mjs'
  */
 export function planTests(args) {
   /** @type {TestPlan} */
-  const plan = { env: {}, vitestArgs: [] }
+  const plan = { env: {}, browsers: true, vitestArgs: [] }
   for (let i = 0; i < args.length; i++) {
     const arg = /** @type {string} */ (args[i])
     if (arg === '--full') plan.env.LORIKEET_TEST_FULL = '1'
-    else if (arg === '--real-model') plan.env.LORIKEET_REAL_MODEL = modelFolder(args[++i])
-    else plan.vitestArgs.push(arg)
+    else if (arg === '--real-model') {
+      plan.env.LORIKEET_REAL_MODEL = modelFolder(args[++i])
+      plan.browsers = false
+    } else plan.vitestArgs.push(arg)
   }
   return plan
 }

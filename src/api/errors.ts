@@ -5,6 +5,7 @@
  */
 import { LorikeetError } from '../errors.ts'
 import { AdapterRefusedError } from '../lora/errors.ts'
+import { AdapterLostError } from '../lora/store.ts'
 
 /** A field with a wrong type, a value out of range, or a combination that makes no sense. */
 export class InvalidRequestError extends LorikeetError {
@@ -170,7 +171,7 @@ export interface ErrorEnvelope {
     readonly param: string | null
     /** The HTTP status, as vLLM has it. */
     readonly code: number
-    /** Why an adapter was refused, in one stable word. */
+    /** Why an adapter was refused, or what became of its files, in one stable word. */
     readonly reason?: string
   }
 }
@@ -195,7 +196,8 @@ export function errorEnvelope(thrown: unknown): { status: number; body: ErrorEnv
   const status = known?.status ?? 500
   const message = known?.message ?? 'Internal server error. The log of the server has the details.'
   const type = known instanceof InvalidUserInputError ? 'InvalidUserInput' : typeOf(status)
-  const reason = known instanceof AdapterRefusedError ? { reason: known.code } : {}
+  const hasReason = known instanceof AdapterRefusedError || known instanceof AdapterLostError
+  const reason = hasReason ? { reason: known.code } : {}
   return { status, body: { error: { message, type, param: known?.param ?? null, code: status, ...reason } } }
 }
 

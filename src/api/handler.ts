@@ -167,7 +167,7 @@ export function createHandler(service: Service, options: HandlerOptions = {}): H
     assertTrustedOrigin(c.req.raw, corsOrigins)
     assertAskedFirst(c.req.raw)
     const list = parse(loraList, await readJsonArray(c.req.raw, maxBodyBytes))
-    return c.json(setLoraScales({ service, requestId: c.get('requestId'), signal: c.req.raw.signal }, list))
+    return c.json(await setLoraScales({ service, requestId: c.get('requestId'), signal: c.req.raw.signal }, list))
   })
   refuseOtherMethods('/lora-adapters', 'GET, HEAD, POST')
   for (const path of ['/health', '/ping']) {

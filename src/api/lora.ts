@@ -110,7 +110,9 @@ export async function leaseFor(
 ): Promise<AdapterLease | null> {
   const [first] = adapters
   if (!first) return null
-  const lease = isPlain(adapters) ? await service.adapters.lease(first.name) : service.compositions.lease(adapters)
+  const lease = isPlain(adapters)
+    ? await service.adapters.lease(first.name)
+    : await service.compositions.lease(adapters)
   if (lease) return lease
   if (model.adapter !== null) throw new ModelNotFoundError(model.name)
   const gone = adapters.find(({ name }) => !service.adapters.find(name)) ?? first

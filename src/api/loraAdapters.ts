@@ -29,12 +29,17 @@ export interface AdapterStatusJson {
   /** Largest of its modules. */
   readonly rank: number
   readonly modules: number
-  /** Of its tensors as stored. */
+  /** What it is made of. */
+  readonly kinds: AdapterStatus['kinds']
+  /** Of its tensors as stored, and those of them in host memory: all or none. */
   readonly bytes: number
+  readonly host_bytes: number
   /** Generations that hold it now. */
   readonly leases: number
-  /** Generations that were started under this name. */
+  /** Generations that were started under this name; tokens of their prompts, once admitted, and tokens generated. */
   readonly requests: number
+  readonly prompt_tokens: number
+  readonly generated_tokens: number
   /** Generations that found its bytes on the GPU, and those that had to bring or await them. */
   readonly hits: number
   readonly misses: number
@@ -43,10 +48,19 @@ export interface AdapterStatusJson {
   readonly loads: number
   readonly last_load: number | null
   readonly last_load_ms: number | null
+  /** Of all its uploads together; waiting for room not included. */
+  readonly uploaded_bytes: number
+  readonly upload_ms: number
+  /** Times its bytes left host memory, and were read again from `root`: how many bytes, how long, how often in vain. */
+  readonly drops: number
+  readonly reads: number
+  readonly read_bytes: number
+  readonly read_ms: number
+  readonly read_failures: number
   readonly last_used: number | null
 }
 
-export function adapterStatuses({ adapters }: Service): readonly AdapterStatusJson[] {
+export function adapterStatuses({ adapters, telemetry }: Service): readonly AdapterStatusJson[] {
   return adapters.status().map(({ name, usage, evictions, ...status }) => ({
     id: name,
     object: 'lora_adapter',
@@ -59,17 +73,32 @@ export function adapterStatuses({ adapters }: Service): readonly AdapterStatusJs
     pinned: status.pinned,
     rank: status.rank,
     modules: status.modules,
+    kinds: status.kinds,
     bytes: status.bytes,
+    host_bytes: status.hostBytes,
     leases: status.leases,
     requests: status.requests,
+    prompt_tokens: telemetry.meter.tally(name).promptTokens,
+    generated_tokens: telemetry.meter.tally(name).generatedTokens,
     hits: usage.hits,
     misses: usage.misses,
     evictions,
     loads: usage.arrivals,
     last_load: usage.lastArrivalAt,
-    last_load_ms: usage.lastArrivalMs,
+    last_load_ms: usage.lastArrivalMs === null ? null : thousandths(usage.lastArrivalMs),
+    uploaded_bytes: usage.uploadedBytes,
+    upload_ms: thousandths(usage.uploadMs),
+    drops: usage.drops,
+    reads: usage.reads,
+    read_bytes: usage.readBytes,
+    read_ms: thousandths(usage.readMs),
+    read_failures: usage.readFailures,
     last_used: usage.lastUsedAt,
   }))
+}
+
+function thousandths(value: number): number {
+  return Math.round(value * 1000) / 1000
 }
 
 export interface CheckParams {

@@ -25,13 +25,13 @@ export function loraScales({ adapters, defaultScales }: Service): readonly LoraS
  * Sets all scales: what is not listed is 0. Requests that have begun keep what they have.
  * @throws what a request with this list as its `lora` would be answered with; nothing is set then
  */
-export function setLoraScales(
+export async function setLoraScales(
   { service, requestId }: Exchange,
   list: readonly LoraEntry[],
-): { readonly success: true } {
+): Promise<{ readonly success: true }> {
   requireControl(service)
   const weights = namedIn(service, list, '')
-  if (!isPlain(weights)) service.compositions.check(weights)
+  if (!isPlain(weights)) await service.compositions.check(weights)
   service.defaultScales.set(service.adapters, weights)
   service.log('info', 'default scales of adapters were set by request', { requestId, scales: weights })
   return { success: true }

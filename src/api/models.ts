@@ -36,6 +36,8 @@ export interface ModelCard {
   /** Null for the base and its other names. */
   readonly parent: string | null
   readonly max_model_len: number | null
+  /** Only of a base with an adapter folded into it: which. */
+  readonly merged?: { readonly id: string; readonly root: string; readonly digest: string }
   readonly permission: readonly ModelPermission[]
 }
 
@@ -85,14 +87,16 @@ function adapterCard(service: Service, adapter: AdapterCard): ModelCard {
 }
 
 function baseCard(service: Service, name: string): ModelCard {
+  const { merged, modelRoot } = service
   return {
     id: name,
     object: 'model',
     created: service.created,
     owned_by: 'lorikeet',
-    root: service.modelRoot,
+    root: merged ? `${modelRoot} + ${merged.root}` : modelRoot,
     parent: null,
     max_model_len: service.engine.limits.maxModelLen,
+    ...(merged && { merged: { id: merged.name, root: merged.root, digest: merged.digest } }),
     permission: [permission(name, service.created)],
   }
 }

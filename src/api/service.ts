@@ -6,6 +6,7 @@ import type { AdapterLease, GenerationEngine } from '../engine/generation.ts'
 import type { Telemetry } from '../engine/telemetry.ts'
 import type { AdapterWeight } from '../lora/composition.ts'
 import type { AcceptableRefusal } from '../lora/errors.ts'
+import type { MergedAdapter } from '../lora/merge.ts'
 import type { AdapterStatus, Leaving } from '../lora/registry.ts'
 import type { AdapterReport } from '../lora/report.ts'
 import type { GenerationDefaults } from '../model/generationConfig.ts'
@@ -18,6 +19,8 @@ export interface Service {
   readonly modelNames: readonly [string, ...string[]]
   /** Where the base came from: a folder, a hub id or a URL. */
   readonly modelRoot: string
+  /** The adapter that is folded into the base, whose name is one of the base's; null: the base is as it was made. */
+  readonly merged: Pick<MergedAdapter, 'name' | 'root' | 'digest'> | null
   /** Unix time in seconds. */
   readonly created: number
   readonly engine: GenerationEngine
@@ -55,12 +58,13 @@ export interface AdapterDirectory {
 /** Several adapters at once, or one with another scale. */
 export interface CompositionDirectory {
   /**
-   * Holds what they are together for one generation (the engine releases it), or null if one of them is not there.
+   * Holds what they are together for one generation (the engine releases it), or null if one of them is not there. Resolves
+   * when their bytes are in host memory.
    * @throws AdapterRefusedError naming an adapter that cannot be weighted, or a rank that is too large
    */
-  lease(adapters: readonly AdapterWeight[]): AdapterLease | null
+  lease(adapters: readonly AdapterWeight[]): Promise<AdapterLease | null>
   /** Throws what `lease` would throw. */
-  check(adapters: readonly AdapterWeight[]): void
+  check(adapters: readonly AdapterWeight[]): Promise<void>
 }
 
 export interface RuntimeLoad {

@@ -11,9 +11,10 @@ import { loadHtml } from '../bench/report/loadHtml.ts'
 import { loadText } from '../bench/report/loadTable.ts'
 import { LorikeetError } from '../errors.ts'
 import type { BenchFlags } from './benchFlags.ts'
+import { wantedModel } from './embedded.ts'
 import { deviceWishOf, sizesOf } from './engineFlags.ts'
 import { hostFacts } from './hostFacts.ts'
-import { isStandIn, modelOf, type Terminal } from './serve.ts'
+import type { Terminal } from './serve.ts'
 
 /** Not one request was answered: there is nothing to report. */
 export class NothingMeasuredError extends LorikeetError {
@@ -25,14 +26,11 @@ export class NothingMeasuredError extends LorikeetError {
 }
 
 /** What a bench needs of the process: where text goes, and how it was called. */
-export type BenchTerminal = Pick<Terminal, 'env' | 'stdout' | 'stderr'> & { readonly args: readonly string[] }
-
-const STAND_IN = 'The model is a tiny stand-in with random weights: name a real one with --model.'
+export type BenchTerminal = Pick<Terminal, 'stdout' | 'stderr' | 'modelFolders'> & { readonly args: readonly string[] }
 
 /** @throws BenchError, NothingMeasuredError, and what opening the model throws */
 export async function bench(flags: BenchFlags, terminal: BenchTerminal): Promise<void> {
   const subject = await open(flags, terminal)
-  const isRandom = flags.url === undefined && isStandIn(flags, terminal)
   let report: LoadReport
   try {
     const workload = { isl: flags.isl, osl: flags.osl, pick: flags.pick, seed: flags.seed }
@@ -55,7 +53,7 @@ export async function bench(flags: BenchFlags, terminal: BenchTerminal): Promise
       isSoftware: subject.isSoftware,
       subject: subject.facts,
       workload: { ...workload, ignoreEos: ignoresEos(flags), rounds: flags.rounds },
-      notes: [...(isRandom ? [STAND_IN] : []), ...subject.notes, ...subject.closingNotes()],
+      notes: [...subject.notes, ...subject.closingNotes()],
       points,
     }
   } finally {
@@ -88,11 +86,12 @@ function open(flags: BenchFlags, terminal: BenchTerminal): Promise<Subject> {
       scenarios: flags.scenario ?? null,
     })
   }
+  const { model } = wantedModel(flags, terminal)
   const named = flags.loraModules ?? []
   return openInProcess({
     ...wishes,
     open: {
-      model: modelOf(flags, terminal),
+      model,
       adapters: named.map(({ path, ...adapter }) => ({ ...adapter, source: path })),
       gpu: deviceWishOf(flags),
       sizes: sizesOf(flags),

@@ -16,6 +16,7 @@ const terminal: Terminal = {
   stderr: process.stderr,
   pageFolders: [new URL('./demo/', import.meta.url), new URL('../../dist/demo/', import.meta.url)],
   listen,
+  modelFolders: [new URL('../models/aviary/', import.meta.url), new URL('../../models/aviary/', import.meta.url)],
   onStop(listener) {
     process.on('SIGINT', listener)
     process.on('SIGTERM', listener)

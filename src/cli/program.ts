@@ -9,6 +9,7 @@ import {
   collectAdapters,
   collectNames,
   readBytes,
+  readMerge,
   readPort,
   readPositive,
   readSeconds,
@@ -20,6 +21,8 @@ export interface ServeFlags extends EngineFlags {
   readonly servedModelName?: readonly string[]
   readonly loraModules?: readonly AdapterPath[]
   readonly loraDir?: string
+  /** A name, or an adapter with its path. */
+  readonly merge?: string | AdapterPath
   /** Seconds. */
   readonly loraRefreshInterval?: number
   readonly loraRoot?: readonly string[]
@@ -73,6 +76,12 @@ export function createProgram(actions: Actions): Command {
     )
     .addOption(option('--lora-dir <dir>', 'folder of adapters, one in each sub-folder').env('NIM_PEFT_SOURCE'))
     .addOption(
+      option(
+        '--merge <name>',
+        'fold one of these (or name=path) into the base at the start: no step does anything for it then',
+      ).argParser(readMerge),
+    )
+    .addOption(
       option('--lora-refresh-interval <seconds>', 'follow changes of --lora-dir within this time')
         .env('NIM_PEFT_REFRESH_INTERVAL')
         .argParser(readSeconds),
@@ -91,11 +100,16 @@ export function createProgram(actions: Actions): Command {
     )
     .addOption(option('--enable-lora', 'always on; taken for the sake of vLLM command lines'))
     .addOption(
-      option('--max-cpu-loras <n>', 'most adapters in host memory; more are refused')
+      option('--max-cpu-loras <n>', 'most adapters in host memory; the rest stays where it came from')
         .env('NIM_MAX_CPU_LORAS')
         .argParser(readPositive),
     )
-    .addOption(option('--lora-host-memory <size>', 'host memory for adapters; more are refused').argParser(readBytes))
+    .addOption(
+      option(
+        '--lora-host-memory <size>',
+        'host memory for adapters (1GiB); the rest stays where it came from',
+      ).argParser(readBytes),
+    )
     .addOption(option('--host <address>', 'address to listen on').env('LORIKEET_HOST').default('127.0.0.1'))
     .addOption(option('--port <port>', 'port to listen on').env('LORIKEET_PORT').argParser(readPort).default(8000))
     .addOption(

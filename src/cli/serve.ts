@@ -5,14 +5,16 @@ import type { LogSink } from '../api/service.ts'
 import { LorikeetError } from '../errors.ts'
 import { readAssets } from '../hosts/node/assets.ts'
 import type { RunningServer, Serve } from '../hosts/server.ts'
-import { Lorikeet } from '../lorikeet.ts'
+import { type AdapterWish, Lorikeet } from '../lorikeet.ts'
 import { VERSION } from '../version.ts'
+import { wantedModel } from './embedded.ts'
 import { deviceWishOf, given, sizesOf } from './engineFlags.ts'
 import { createLog } from './log.ts'
 import type { ServeFlags } from './program.ts'
 import { createProgress } from './progress.ts'
 import { runtimeLora } from './runtimeLora.ts'
 import { TraceFile } from './traceFile.ts'
+import type { AdapterPath } from './values.ts'
 import { welcomeText } from './welcome.ts'
 
 /** The process as the command sees it. */
@@ -24,18 +26,10 @@ export interface Terminal {
   readonly pageFolders: readonly URL[]
   /** Binds to a port as this host does. */
   readonly listen: Serve
+  /** Where the model that comes along may lie. */
+  readonly modelFolders: readonly URL[]
   /** Resolves when the process is asked to stop; again for every time it is asked. */
   onStop(listener: () => void): void
-}
-
-/** No model was named and there is none to fall back on. */
-export class NoModelError extends LorikeetError {
-  readonly code = 'no_model'
-  override readonly param = '--model'
-
-  constructor() {
-    super('Which model? Name a Hugging Face folder with --model, such as --model ./SmolLM2-135M-Instruct')
-  }
 }
 
 /** There is an interval to look at a directory again, and no directory. */
@@ -78,7 +72,7 @@ async function run(flags: ServeFlags, terminal: Terminal, log: LogSink, trace: T
   try {
     const assets = await firstAssets(terminal.pageFolders)
     server = await terminal.listen((request) => bird.fetch(request), { host: flags.host, port: flags.port, assets })
-    terminal.stdout.write(await welcome(flags, terminal, apiKeys, bird, server, assets !== null))
+    terminal.stdout.write(await welcome(apiKeys, bird, server, assets !== null))
   } catch (error) {
     await bird.close()
     throw error
@@ -106,10 +100,7 @@ async function open(
   log: LogSink,
   trace: TraceFile | null,
 ): Promise<Lorikeet> {
-  const model = modelOf(flags, terminal)
-  if (isStandIn(flags, terminal)) {
-    log('warn', `no --model: serving ${model}, a tiny stand-in with random weights. Its text is noise.`)
-  }
+  const { model, adapters } = wantedModel(flags, terminal)
   if (flags.loraRefreshInterval !== undefined && flags.loraDir === undefined) throw new NoLoraDirectoryError()
   const changes = runtimeLora(flags, terminal.env, process.cwd())
   const progress = createProgress('loading', {
@@ -119,10 +110,11 @@ async function open(
   try {
     const bird = await Lorikeet.open({
       model,
-      adapters: (flags.loraModules ?? []).map(({ path, ...adapter }) => ({ ...adapter, source: path })),
+      adapters: adapters.map(({ path, ...adapter }) => ({ ...adapter, source: path })),
       ...(flags.loraDir === undefined
         ? {}
         : { loraDirectory: loraDirectory(flags.loraDir, flags.loraRefreshInterval) }),
+      ...(flags.merge !== undefined && { merge: mergeOf(flags.merge) }),
       ...(changes && { runtimeLora: changes }),
       gpu: deviceWishOf(flags),
       servedModelNames: flags.servedModelName ?? [],
@@ -144,16 +136,10 @@ async function open(
   }
 }
 
-/** @throws NoModelError */
-export function modelOf({ model }: Pick<ServeFlags, 'model'>, { env }: Pick<Terminal, 'env'>): string {
-  const found = model ?? env.LORIKEET_DEFAULT_MODEL
-  if (found === undefined) throw new NoModelError()
-  return found
-}
-
-/** In a checkout without the embedded model the start script puts a random one in its place, and says so. */
-export function isStandIn({ model }: Pick<ServeFlags, 'model'>, { env }: Pick<Terminal, 'env'>): boolean {
-  return model === undefined && env.LORIKEET_STAND_IN === '1'
+function mergeOf(merge: string | AdapterPath): string | AdapterWish {
+  if (typeof merge === 'string') return merge
+  const { path, ...adapter } = merge
+  return { ...adapter, source: path }
 }
 
 function loraDirectory(path: string, refreshSeconds: number | undefined): LoraDirectoryWish {
@@ -169,8 +155,6 @@ async function firstAssets(folders: readonly URL[]) {
 }
 
 async function welcome(
-  flags: ServeFlags,
-  terminal: Terminal,
   apiKeys: readonly string[],
   bird: Lorikeet,
   server: RunningServer,
@@ -182,7 +166,8 @@ async function welcome(
     device: `${can.adapter} through ${implementation}`,
     isSoftware: can.software,
     modelName: bird.modelNames[0],
-    modelRoot: isStandIn(flags, terminal) ? 'a tiny stand-in with random weights' : modelOf(flags, terminal),
+    modelRoot: bird.modelRoot,
+    merged: bird.runtime.merged?.name ?? null,
     maxModelLen: bird.runtime.engine.limits.maxModelLen,
     adapters: bird.adapters.list().map(({ name }) => name),
     url: server.url,

@@ -75,6 +75,11 @@ export function collectAdapters(text: string, before: readonly AdapterPath[] = [
   return [...before, adapter]
 }
 
+/** The name of an adapter, or all that `collectAdapters` takes. */
+export function readMerge(text: string): string | AdapterPath {
+  return /^\{|=/.test(text.trimStart()) ? collectAdapters(text)[0]! : text
+}
+
 function readAdapterPair(text: string): AdapterPath {
   const at = text.indexOf('=')
   if (at > 0 && at < text.length - 1) return { name: text.slice(0, at), path: text.slice(at + 1) }

@@ -7,6 +7,8 @@ export interface Welcome {
   readonly isSoftware: boolean
   readonly modelName: string
   readonly modelRoot: string
+  /** The adapter that is folded into it. */
+  readonly merged: string | null
   readonly maxModelLen: number
   readonly adapters: readonly string[]
   readonly url: string
@@ -18,9 +20,10 @@ export interface Welcome {
 }
 
 export function welcomeText(w: Welcome): string {
+  const merged = w.merged === null ? '' : ` with ${w.merged} merged into it`
   const lines: [string, string][] = [
     ['device', w.isSoftware ? `${w.device} (software: a CPU stands in for a GPU)` : w.device],
-    ['model', `${w.modelName} from ${w.modelRoot}, context ${w.maxModelLen} tokens`],
+    ['model', `${w.modelName} from ${w.modelRoot}${merged}, context ${w.maxModelLen} tokens`],
     ['adapters', adapterList(w.adapters)],
     ...(w.hasPage ? [['page', `${w.url}/`] satisfies [string, string]] : []),
     ['API', `${w.url}/v1`],
@@ -42,7 +45,7 @@ function adapterList(names: readonly string[]): string {
 /** Quoted for any POSIX shell. The key itself is never printed. */
 export function curlLine(w: Pick<Welcome, 'url' | 'hasChat' | 'needsKey'>, model: string): string {
   const body = w.hasChat
-    ? { model, messages: [{ role: 'user', content: 'Hello! Who are you?' }], max_tokens: 64 }
+    ? { model, messages: [{ role: 'user', content: 'Tell me about the sea.' }], max_tokens: 64 }
     : { model, prompt: 'In the beginning', max_tokens: 64 }
   const parts = [
     `curl ${w.url}/v1/${w.hasChat ? 'chat/completions' : 'completions'}`,

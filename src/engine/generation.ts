@@ -42,6 +42,8 @@ export interface AdapterLease {
   readonly layers?: LayerList | null
   /** Pool slot if the adapter is on the GPU now, else null (it is on its way; the sequence is passed over). */
   readonly slot: number | null
+  /** Where slot is null: whether its bytes are still being read, so that it could not use a place on the GPU. */
+  readonly isRead?: boolean
   /** Where slot is null: resolves when it is not any more, rejects with a LorikeetError if the adapter cannot come. */
   readonly ready?: Promise<void>
   /** Keeps the adapter in its slot, which must not be null. Called when the sequence is admitted. */

@@ -6,6 +6,7 @@ import type { Gpu } from '../gpu/gpu.ts'
 import type { Tracked } from '../gpu/ledger.ts'
 import type { BaseRows } from '../lora/baseRows.ts'
 import { Compositions } from '../lora/compositions.ts'
+import { type MergedAdapter, type MergeWish, readMerged } from '../lora/merge.ts'
 import { AdapterPool } from '../lora/pool.ts'
 import { AdapterRegistry } from '../lora/registry.ts'
 import { checkCheckpoint, withActualHead } from '../model/checkCheckpoint.ts'
@@ -28,6 +29,11 @@ export interface RuntimeOptions {
   readonly engine?: EngineOptions
   /** Names adapters may not take: the base's. */
   readonly reservedNames?: readonly string[]
+  /** Most adapters in host memory, default any, and most bytes of them, default 1 GiB. The rest stays where it came from. */
+  readonly maxHostLoras?: number
+  readonly loraHostMemory?: number
+  /** An adapter to fold into the base while that is loaded. */
+  readonly merge?: MergeWish | null
   readonly signal?: AbortSignal
   readonly onProgress?: (progress: LoadProgress) => void
 }
@@ -45,6 +51,8 @@ export class Runtime {
   readonly runner: GpuRunner
   /** f32 [logits rows, vocabSize] of the last step; for tests and measurements. */
   readonly logits: Tracked
+  /** What was folded into the base; its weights are not those of the checkpoint then. */
+  readonly merged: MergedAdapter | null
   /** Tensors of the checkpoint that nothing reads. */
   readonly unusedTensors: readonly string[]
   /** Rows of the embedding and the output layer, read back: to compare with what adapters take them for. */
@@ -61,6 +69,7 @@ export class Runtime {
     this.compositions = parts.compositions
     this.runner = parts.runner
     this.logits = parts.logits
+    this.merged = parts.merged
     this.unusedTensors = parts.unusedTensors
     this.baseRows = parts.baseRows
     this.#owned = owned
@@ -76,10 +85,13 @@ export class Runtime {
     const owned = new Owned()
     const checkpoint = await openCheckpoint(folder, options.signal)
     try {
-      const spec = await withActualHead(readModelSpec(config), checkpoint, options.signal)
-      const { unused } = checkCheckpoint(spec, checkpoint)
+      const actual = await withActualHead(readModelSpec(config), checkpoint, options.signal)
+      const { unused } = checkCheckpoint(actual, checkpoint)
+      const asStored = { spec: actual, checkpoint, merged: null }
+      const base = options.merge ? await readMerged(asStored, options.merge, options.signal) : asStored
+      const { spec, merged } = base
       const sizes = planSizes(gpu, spec, options.sizes ?? {})
-      const weights = await loadModelWeights(gpu, spec, checkpoint, options)
+      const weights = await loadModelWeights(gpu, spec, base.checkpoint, options)
       owned.buffers.push(...weights.buffers)
       const pool = owned.closes(
         await AdapterPool.create(gpu, spec, { budgetBytes: sizes.loraBytes, maxSlots: sizes.maxSlots, weights }),
@@ -112,11 +124,18 @@ export class Runtime {
       const baseRows: BaseRows = (module, first, count) =>
         readMatrixRows(gpu, module === 'head' ? weights.lmHead : weights.embed, first, count)
       const engine = new Engine(runner, options.engine)
-      const adapters = new AdapterRegistry(pool, options.reservedNames ?? [])
+      const { reservedNames = [], maxHostLoras, loraHostMemory } = options
+      const adapters = new AdapterRegistry(pool, reservedNames, {
+        ...(maxHostLoras !== undefined && { maxAdapters: maxHostLoras }),
+        ...(loraHostMemory !== undefined && { maxBytes: loraHostMemory }),
+      })
       const compositions = new Compositions({ registry: adapters, spec, maxRank: sizes.maxLoraRank })
       const { logits } = forward
       return new Runtime(
-        { gpu, spec, config, sizes, engine, adapters, compositions, runner, logits, unusedTensors: unused, baseRows },
+        {
+          ...{ gpu, spec, config, sizes, engine, adapters, compositions, runner, logits, merged, baseRows },
+          unusedTensors: unused,
+        },
         owned,
       )
     } catch (error) {
@@ -130,6 +149,7 @@ export class Runtime {
   /** Ends every request, then frees every buffer. */
   async close(): Promise<void> {
     await this.engine.close()
+    this.adapters.close()
     this.#owned.release()
   }
 }

@@ -4,8 +4,8 @@
  * 1. Running sequences go first. Those that only wait for their next token get their one row before any prompt gets a
  *    chunk, so no stream stalls behind somebody's long prompt. When one needs a block and none is free, the newest
  *    running sequence is preempted: it loses its blocks, keeps its tokens, and computes them again when it is back.
- * 2. With the room that is left, waiting sequences are admitted in order of arrival. Two kinds are passed over: those
- *    whose adapter is still on its way to the GPU, and those that begin with blocks which a running one is about to
+ * 2. With the room that is left, waiting sequences are admitted in order of arrival. Those whose adapter is still being read
+ *    are left out of account. Two kinds are passed over: those whose adapter is still on its way to the GPU, and those that begin with blocks which a running one is about to
  *    complete, for a step later they need not compute them. After `maxPassedOver` steps in which others were admitted
  *    before it, the latter is admitted as it is; the former stops the line: nobody behind it is admitted while anything
  *    runs, so that what runs ends and unpins the slot that it waits for. One that lacks blocks stops the line at once:
@@ -200,6 +200,8 @@ export class Scheduler {
       if (sequence.numStepsInFlight > 0) return // preempted
       const mayPass = sequence.numPassedOver < this.#maxPassedOver
       if (!sequence.isResident) {
+        // No place on the GPU would help it, so the line need not wait for one.
+        if (sequence.adapter?.isRead) continue
         if (!mayPass && !isIdle) return
         passedOver.push(sequence)
         continue

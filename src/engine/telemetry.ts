@@ -22,8 +22,13 @@ export interface Telemetry {
 
 /** Sets of adapter bytes: the same under two names count once. */
 export interface AdapterRoomStats {
+  readonly known: number
+  /** Of them, in host memory or being read into it; their bytes, and the most there may be. */
   readonly loaded: number
   readonly hostBytes: number
+  readonly maxHostBytes: number
+  /** Being read now. */
+  readonly reading: number
   /** On the GPU now, and the most that fit by number; the bytes there are for them, and those that are free. */
   readonly resident: number
   readonly maxResident: number
@@ -38,8 +43,11 @@ export function telemetryOf({ gpu, engine, adapters, sizes }: Runtime, meter: En
     engine: () => engine.stats(),
     adaptersAtWork: () => engine.adaptersAtWork(),
     adapters: () => ({
-      loaded: adapters.numVersions,
-      hostBytes: adapters.hostBytes,
+      known: adapters.numVersions,
+      loaded: adapters.host.size,
+      hostBytes: adapters.host.bytes,
+      maxHostBytes: adapters.host.maxBytes,
+      reading: adapters.host.numReads,
       resident: adapters.residentCount,
       maxResident: sizes.maxSlots,
       capacityBytes: adapters.capacityBytes,

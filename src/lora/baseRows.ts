@@ -3,6 +3,9 @@
  * the output layer PEFT saves the layer's own weight, and loads it over the base's: where the two differ, the adapter was
  * made for another base, or for one that was trained with it.
  */
+import type { ModelSpec } from '../model/spec.ts'
+import { EMBEDDING, LM_HEAD } from '../model/tensorNames.ts'
+import type { Checkpoint } from '../weights/checkpoint.ts'
 import { FLOAT_BYTES, type FloatDtype, toFloat32 } from '../weights/dtype.ts'
 import { SLICE_BYTES, tensorSlices } from '../weights/tensorData.ts'
 import { shown, tensorRefusal } from './errors.ts'
@@ -10,6 +13,17 @@ import type { BaseWeightPlan } from './modulePlan.ts'
 
 /** Rows `first` to `first + count - 1` of the base's embedding or output layer, as f32. */
 export type BaseRows = (module: 'embedding' | 'head', first: number, count: number) => Promise<Float32Array>
+
+/** Of a model that has not been loaded yet. */
+export function checkpointRows({ tiedEmbeddings }: ModelSpec, { tensors }: Checkpoint): BaseRows {
+  return async (module, first, count) => {
+    const { dtype, shape, source, byteOffset } = tensors.get(
+      module === 'head' && !tiedEmbeddings ? LM_HEAD : EMBEDDING,
+    )!
+    const rowBytes = shape[1]! * FLOAT_BYTES[dtype as FloatDtype]
+    return toFloat32(await source.read(byteOffset + first * rowBytes, count * rowBytes), dtype as FloatDtype)
+  }
+}
 
 /** How far a value may be from the base's when it was rounded to this type, relative to it; and absolutely. */
 const ROUNDING: Readonly<Record<FloatDtype, number>> = { F32: 0, F16: 2 ** -11, BF16: 2 ** -8 }

@@ -1,15 +1,22 @@
 /**
  * The compositions that requests ask for. One is made when it is first leased, and shared by all who name the same
- * adapters with the same weights. Its parts' bytes are held for as long as somebody leases it, so what was begun ends on
- * the bytes it began with; between leases it stays on the GPU as any adapter does, until it has to leave, or until a part
- * loses its last name: then nobody can ask for it again.
+ * adapters with the same weights. Its bytes are its parts', which are held in host memory, or read into it, for as long as
+ * somebody leases it, so what was begun ends on the bytes it began with; between leases it stays on the GPU as any adapter
+ * does, until it has to leave, or until a part loses its last name: then nobody can ask for it again.
  */
 import type { ModelSpec } from '../model/spec.ts'
-import { type AdapterWeight, compose, compositionDigest, compositionName, inOrder } from './composition.ts'
+import {
+  type AdapterWeight,
+  compose,
+  compositionDigest,
+  compositionName,
+  inOrder,
+  type WeightedAdapter,
+} from './composition.ts'
 import { AdapterRefusedError } from './errors.ts'
 import type { AdapterHold, AdapterRegistry, RegistryLease } from './registry.ts'
 import { gpuBytesOf } from './report.ts'
-import { AdapterVersion } from './residency.ts'
+import { AdapterVersion } from './version.ts'
 
 export interface CompositionsOptions {
   readonly registry: AdapterRegistry
@@ -25,6 +32,7 @@ interface Composition {
 }
 
 type HeldAdapter = AdapterHold & AdapterWeight
+type ReadAdapter = HeldAdapter & WeightedAdapter
 
 export class Compositions {
   readonly #registry: AdapterRegistry
@@ -39,6 +47,7 @@ export class Compositions {
     registry.onNameless((digest) => {
       for (const [key, { digests }] of this.#made) if (digests.has(digest)) this.#dropIfUnused(key)
     })
+    registry.residency.onUnleased(({ digest }) => this.#dropIfUnused(digest))
   }
 
   /** Compositions that are leased or on the GPU. */
@@ -48,20 +57,21 @@ export class Compositions {
 
   /**
    * Holds the sum of the adapters' current versions, each at least once leased itself by it, and starts bringing it to the
-   * GPU; null if one of them is not there.
-   * @throws AdapterRefusedError when they have no sum here, or not one that fits
+   * GPU; null if one of them is not there. Resolves when their bytes are in host memory.
+   * @throws AdapterRefusedError when they have no sum here, or not one that fits; AdapterLostError
    */
-  lease(weights: readonly AdapterWeight[]): RegistryLease | null {
+  async lease(weights: readonly AdapterWeight[]): Promise<RegistryLease | null> {
     const terms = this.#hold(weights)
     if (!terms) return null
     const letGo = (): void => {
       for (const term of terms) term.release()
     }
-    let digest: string
+    const digest = compositionDigest(terms)
     let composition: Composition
     try {
-      digest = compositionDigest(terms)
-      composition = this.#made.get(digest) ?? this.#make(digest, terms)
+      const read = await readAll(terms)
+      composition = this.#made.get(digest) ?? this.#make(digest, read)
+      composition.version.adapter ??= compose(digest, read, this.#maxRank)
     } catch (error) {
       letGo()
       throw error
@@ -73,10 +83,13 @@ export class Compositions {
     return {
       name: compositionName(terms),
       digest,
-      invocation: version.adapter.invocation ?? null,
-      layers: version.adapter.layers ?? null,
+      invocation: version.facts.invocation ?? null,
+      layers: version.facts.layers ?? null,
       get slot(): number | null {
         return hold.slot
+      },
+      get isRead(): boolean {
+        return hold.isRead
       },
       get ready(): Promise<void> {
         return hold.ready
@@ -88,17 +101,16 @@ export class Compositions {
         held = false
         hold.release()
         letGo()
-        this.#dropIfUnused(digest)
       },
     }
   }
 
-  /** Whether they have a sum that fits; nothing is kept. @throws AdapterRefusedError as lease does */
-  check(weights: readonly AdapterWeight[]): void {
+  /** Whether they have a sum that fits; nothing is kept. @throws what lease throws */
+  async check(weights: readonly AdapterWeight[]): Promise<void> {
     const terms = this.#hold(weights) ?? []
     try {
       const digest = compositionDigest(terms)
-      if (terms.length > 0 && !this.#made.has(digest)) this.#make(digest, terms)
+      if (terms.length > 0 && !this.#made.has(digest)) this.#make(digest, await readAll(terms))
     } finally {
       for (const term of terms) term.release()
     }
@@ -119,7 +131,7 @@ export class Compositions {
     return inOrder(held)
   }
 
-  #make(digest: string, terms: readonly HeldAdapter[]): Composition {
+  #make(digest: string, terms: readonly ReadAdapter[]): Composition {
     for (const key of this.#made.keys()) this.#dropIfUnused(key) // what has left the GPU meanwhile
     const adapter = compose(digest, terms, this.#maxRank)
     const name = compositionName(terms)
@@ -132,12 +144,18 @@ export class Compositions {
     return { version: new AdapterVersion(name, adapter), digests: new Set(terms.map((term) => term.digest)) }
   }
 
-  /** Where nobody leases it, and it is not on the GPU or nobody can ask for it. */
+  /** Where nobody leases it, and it is not on the GPU or nobody can ask for it. The bytes of its parts are no longer its own. */
   #dropIfUnused(key: string): void {
-    const { version, digests } = this.#made.get(key)!
-    const isNamed = [...digests].every((digest) => this.#registry.isNamed(digest))
-    if (version.isLeased || (version.slot !== null && isNamed)) return
-    this.#registry.residency.evict(version)
+    const made = this.#made.get(key)
+    if (!made || made.version.isLeased) return
+    const { version, digests } = made
+    version.adapter = null
+    if (version.slot !== null && [...digests].every((digest) => this.#registry.isNamed(digest))) return
     this.#made.delete(key)
+    this.#registry.residency.drop(version)
   }
+}
+
+function readAll(terms: readonly HeldAdapter[]): Promise<readonly ReadAdapter[]> {
+  return Promise.all(terms.map(async (term) => ({ ...term, adapter: await term.bytes })))
 }

@@ -7,7 +7,8 @@ import { LorikeetError } from '../errors.ts'
 import type { Folder } from '../weights/folder.ts'
 import { SourceError } from '../weights/source.ts'
 import { AdapterChangedError, type AdapterLoader } from './loader.ts'
-import { AdapterNameError, type AdapterRegistry } from './registry.ts'
+import { AdapterNameError } from './names.ts'
+import type { AdapterRegistry } from './registry.ts'
 
 /** One sub-folder as it is now. */
 export interface Subfolder {

@@ -8,10 +8,10 @@ import type { ModelSpec } from '../model/spec.ts'
 import type { Folder } from '../weights/folder.ts'
 import type { BaseRows } from './baseRows.ts'
 import { type AcceptableRefusal, AdapterRefusedError } from './errors.ts'
-import type { NormalAdapter } from './normal.ts'
 import { type ReadAdapter, readAdapter } from './readAdapter.ts'
 import type { AdapterOrigin, AdapterRecord, AdapterRegistry, Leaving } from './registry.ts'
 import { type AdapterReport, gpuBytesOf, reportOn } from './report.ts'
+import type { AdapterStore } from './store.ts'
 import { Gate, Turns } from './turns.ts'
 
 /** The files changed while they were read: what was read may be half of the old and half of the new. */
@@ -21,13 +21,6 @@ export class AdapterChangedError extends LorikeetError {
   constructor(folder: string) {
     super(`${folder} changed while it was read. Load it again when it is complete.`)
   }
-}
-
-/** Host memory holds as many adapters, or as many bytes of them, as it may. */
-export class AdapterMemoryFullError extends LorikeetError {
-  readonly code = 'adapter_memory_full'
-  override readonly status = 409
-  override readonly param = 'lora_path'
 }
 
 /** @throws SourceError when it is not to be had */
@@ -58,33 +51,32 @@ export interface AdapterLoaderOptions {
   readonly spec: ModelSpec
   /** Larger ranks are refused. */
   readonly maxRank: number
-  /** Most adapters of different bytes in host memory, and most bytes of them. Default: any. */
-  readonly maxHostAdapters?: number
-  readonly maxHostBytes?: number
   /** What adapters that bring weights of the base are compared with. Default: nothing. */
   readonly baseRows?: BaseRows
+  /** The adapter that is folded into the base: the others were not made for what is served. */
+  readonly merged?: { readonly name: string } | null
 }
 
-/** Folders read at once: enough to keep a disk busy, few enough to bound what is in memory on its way. */
+/** Folders read at once, new ones and those read again each: few enough to bound what is in memory on its way. */
 const READERS = 4
 
 export class AdapterLoader {
   readonly #registry: AdapterRegistry
   readonly #spec: ModelSpec
   readonly #maxRank: number
-  readonly #maxHostAdapters: number
-  readonly #maxHostBytes: number
   readonly #baseRows: BaseRows | undefined
+  readonly #merged: string | null
   readonly #turns = new Turns()
   readonly #gate = new Gate(READERS)
+  /** What a request waits for does not stand behind a directory with thousands of new folders. */
+  readonly #secondGate = new Gate(READERS)
 
-  constructor({ registry, spec, maxRank, maxHostAdapters, maxHostBytes, baseRows }: AdapterLoaderOptions) {
+  constructor({ registry, spec, maxRank, baseRows, merged }: AdapterLoaderOptions) {
+    this.#merged = merged?.name ?? null
     this.#baseRows = baseRows
     this.#registry = registry
     this.#spec = spec
     this.#maxRank = maxRank
-    this.#maxHostAdapters = maxHostAdapters ?? Infinity
-    this.#maxHostBytes = maxHostBytes ?? Infinity
   }
 
   /**
@@ -99,8 +91,8 @@ export class AdapterLoader {
       const folder = typeof find === 'function' ? await find() : find
       const { adapter, notes } = await this.#read(folder, options)
       if (options.isUnchanged && !(await options.isUnchanged())) throw new AdapterChangedError(folder.name)
-      this.#checkHostMemory(adapter)
-      return { record: this.#registry.add(name, folder.name, adapter, options), notes }
+      const store = folder.isInMemory ? null : this.#storeOf(folder, options)
+      return { record: this.#registry.add(name, folder.name, adapter, { ...options, store }), notes }
     })
   }
 
@@ -114,25 +106,28 @@ export class AdapterLoader {
     return this.#turns.run(name, async () => this.#registry.unload(name))
   }
 
-  /** @throws AdapterMemoryFullError when these bytes are not in host memory yet and do not fit beside the others */
-  #checkHostMemory({ digest, byteLength }: NormalAdapter): void {
-    const { numVersions, hostBytes } = this.#registry
-    if (this.#registry.holds(digest)) return
-    if (numVersions >= this.#maxHostAdapters) {
-      const message = `${numVersions} adapters are loaded, as many as --max-cpu-loras allows. Unload one, or raise it.`
-      throw new AdapterMemoryFullError(message)
-    }
-    if (hostBytes + byteLength > this.#maxHostBytes) {
-      const message = `The adapter takes ${byteLength} bytes, and the others take ${hostBytes} of the ${this.#maxHostBytes} that --lora-host-memory allows. Unload one, or raise it.`
-      throw new AdapterMemoryFullError(message)
+  /**
+   * The same bytes again, as they were read before. What their digest proves is not looked at twice: it covers the tensors,
+   * not the weights of a base that came with them.
+   */
+  #storeOf(folder: Folder, { accept = [] }: LoadOptions): AdapterStore {
+    const options = { maxRank: this.#maxRank, maxBytes: this.#registry.host.maxBytes, accept, isKnown: true }
+    return {
+      name: folder.name,
+      read: (signal) =>
+        this.#secondGate.pass(
+          async () => (await readAdapter(folder, this.#spec, { ...options, signal })).adapter,
+          signal,
+        ),
     }
   }
 
   async #read(folder: Folder, { accept = [], signal }: LoadOptions): Promise<ReadAdapter> {
     // What is larger than all of host memory for adapters is refused before its tensors are read.
-    const limits = { maxRank: this.#maxRank, maxBytes: this.#maxHostBytes, accept }
+    const limits = { maxRank: this.#maxRank, maxBytes: this.#registry.host.maxBytes, accept }
     const baseRows = this.#baseRows
     const options = { ...limits, ...(baseRows && { baseRows }), ...(signal && { signal }) }
+    this.#checkBase(accept)
     const read = await this.#gate.pass(() => readAdapter(folder, this.#spec, options), signal)
     const bytes = gpuBytesOf(read.adapter, this.#spec)
     const { capacityBytes } = this.#registry
@@ -140,5 +135,12 @@ export class AdapterLoader {
     // Said now, not to whoever first asks for it.
     const message = `${folder.name} takes ${bytes} bytes on the GPU, which has ${capacityBytes} for adapters. Raise --lora-memory.`
     throw new AdapterRefusedError('adapter_too_large', 'lora_path', message)
+  }
+
+  /** @throws AdapterRefusedError beside a base that has an adapter in it, unless the caller knows better */
+  #checkBase(accept: readonly AcceptableRefusal[]): void {
+    if (this.#merged === null || accept.includes('adapter_changed_base')) return
+    const message = `The base is served with '${this.#merged}' merged into it, which is not what other adapters were made for. Name adapter_changed_base in accept if that is what you want.`
+    throw new AdapterRefusedError('adapter_changed_base', 'accept', message)
   }
 }

@@ -144,6 +144,11 @@ export class AdapterPool {
     return this.#residents.size
   }
 
+  /** What the adapter in a slot takes of the budget. */
+  bytesOf(slot: number): number {
+    return this.#resident(slot).extents.reduce((sum, extent) => sum + (extent?.length ?? 0), 0)
+  }
+
   get freeBytes(): number {
     return this.#slabs.reduce((sum, { extents }) => sum + extents.freeLength, 0)
   }

@@ -32,6 +32,8 @@ export interface ReadAdapterOptions {
   readonly accept?: readonly AcceptableRefusal[]
   /** The base's embedding and output layer, to compare with what an adapter says they are. Default: not compared. */
   readonly baseRows?: BaseRows
+  /** The caller knows the digest that it must have, so that its weights need not be searched for NaN. */
+  readonly isKnown?: boolean
   readonly signal?: AbortSignal
 }
 
@@ -50,7 +52,7 @@ export async function readPlan(
   checkLimits(plan, options)
   const { baseWeights = [] } = plan
   if (options.baseRows && !trustsBase(options)) await compareWithBase(baseWeights, options.baseRows, options.signal)
-  const reader = new TensorReader(options.signal)
+  const reader = new TensorReader(options)
   const modules: LoraModule[] = []
   const changes: { embedding?: Mutable<VocabularyChange>; head?: Mutable<VocabularyChange> } = {}
   for (const each of plan.modules) {
@@ -120,11 +122,13 @@ async function readRows({ tokens, matrix: tensor }: RowsPlan, reader: TensorRead
 
 class TensorReader {
   readonly #signal: AbortSignal | undefined
+  readonly #isKnown: boolean
   /** Modules that were fused in the file share their A; tied modules share rows. */
   readonly #read = new Map<TensorInfo, LoraTensor | LoraVector>()
 
-  constructor(signal: AbortSignal | undefined) {
+  constructor({ signal, isKnown = false }: ReadAdapterOptions) {
     this.#signal = signal
+    this.#isKnown = isKnown
   }
 
   async matrix(tensor: TensorInfo): Promise<LoraTensor> {
@@ -137,23 +141,27 @@ class TensorReader {
 
   async #once(tensor: TensorInfo): Promise<LoraTensor | LoraVector> {
     if (this.#signal?.aborted) throw abortReason(this.#signal)
-    const found = this.#read.get(tensor) ?? (await readFinite(tensor, this.#signal))
+    const found = this.#read.get(tensor) ?? (await this.#tensor(tensor))
     this.#read.set(tensor, found)
     return found
   }
+
+  async #tensor(tensor: TensorInfo): Promise<LoraTensor | LoraVector> {
+    const dtype = tensor.dtype as FloatDtype
+    const bytes = await readTensor(tensor, this.#signal)
+    if (!this.#isKnown) checkFinite(tensor, bytes, dtype)
+    // One dimension or two: the plan was checked for it.
+    return { dtype, shape: tensor.shape as LoraTensor['shape'], bytes }
+  }
 }
 
-async function readFinite(tensor: TensorInfo, signal?: AbortSignal): Promise<LoraTensor | LoraVector> {
-  const dtype = tensor.dtype as FloatDtype
-  const bytes = await readTensor(tensor, signal)
+/** @throws AdapterRefusedError */
+function checkFinite(tensor: TensorInfo, bytes: Uint8Array, dtype: FloatDtype): void {
   const bad = firstNonFinite(bytes, dtype)
-  if (bad !== null) {
-    const columns = tensor.shape[1]
-    const at = columns === undefined ? `[${bad}]` : `[${Math.floor(bad / columns)}, ${bad % columns}]`
-    throw tensorRefusal('adapter_not_finite', tensor.name, `Tensor ${shown(tensor.name)} is NaN or infinite at ${at}.`)
-  }
-  // One dimension or two: the plan was checked for it.
-  return { dtype, shape: tensor.shape as LoraTensor['shape'], bytes }
+  if (bad === null) return
+  const columns = tensor.shape[1]
+  const at = columns === undefined ? `[${bad}]` : `[${Math.floor(bad / columns)}, ${bad % columns}]`
+  throw tensorRefusal('adapter_not_finite', tensor.name, `Tensor ${shown(tensor.name)} is NaN or infinite at ${at}.`)
 }
 
 function nothing(shape: readonly [number, number]): LoraTensor {

@@ -2,45 +2,15 @@
  * Adapters by name. A name points to a version, identified by its content digest: the same bytes under two names are
  * one version, and replacing an adapter moves the name while running requests keep the version they leased.
  */
-import { LorikeetError } from '../errors.ts'
 import type { LayerList } from '../model/layerList.ts'
+import type { HostLimits, HostTier } from './hostTier.ts'
+import { AdapterExistsError, AdapterNameError, checkForm, TooManyPinnedError } from './names.ts'
 import type { NormalAdapter } from './normal.ts'
 import type { AdapterPool } from './pool.ts'
-import { AdapterVersion, type Hold, Residency } from './residency.ts'
+import { type Hold, Residency } from './residency.ts'
+import type { AdapterStore } from './store.ts'
 import { type AdapterUsage, unixSeconds } from './usage.ts'
-
-/** The name is taken, or is not one an adapter may have. */
-export class AdapterNameError extends LorikeetError {
-  readonly code: string = 'adapter_name'
-  override readonly param = 'lora_name'
-  override readonly status: number
-
-  constructor(message: string, status = 400) {
-    super(message)
-    this.status = status
-  }
-}
-
-/** An adapter of this name is there already, and was not to be replaced. */
-export class AdapterExistsError extends AdapterNameError {
-  override readonly code = 'adapter_exists'
-
-  constructor(name: string) {
-    super(`The lora adapter '${name}' has already been loaded.`, 409)
-  }
-}
-
-/** So many adapters are pinned that another would leave no place for the rest. */
-export class TooManyPinnedError extends LorikeetError {
-  readonly code = 'too_many_pinned'
-  override readonly param = 'pinned'
-
-  constructor(name: string, maxSlots: number) {
-    super(
-      `'${name}' cannot be pinned: of the ${maxSlots} adapters that the GPU holds at once, one place stays free for those that are not. Load it unpinned, or raise --max-loras.`,
-    )
-  }
-}
+import { AdapterVersion } from './version.ts'
 
 /** Who brought an adapter: the program or its command line, a request, or the directory that is watched. */
 export type AdapterOrigin = 'program' | 'request' | 'directory'
@@ -67,6 +37,8 @@ export interface AddOptions {
   readonly pinned?: boolean
   /** Default `program`. */
   readonly origin?: AdapterOrigin
+  /** Where the bytes can be had again. Default: nowhere, so that they stay in host memory. */
+  readonly store?: AdapterStore | null
 }
 
 /** Holds one version of an adapter: its bytes, and while it is pinned its slot. Satisfies the engine's AdapterLease. */
@@ -78,10 +50,11 @@ export interface RegistryLease extends Hold {
   readonly layers: LayerList | null
 }
 
-/** Holds the bytes of one version of an adapter, wherever they are, for what is made of them. */
+/** Holds the bytes of one version of an adapter in host memory. */
 export interface AdapterHold {
-  readonly adapter: NormalAdapter
   readonly digest: string
+  /** Rejects where they cannot be read again. */
+  readonly bytes: Promise<NormalAdapter>
   /** A second call does nothing. */
   release(): void
 }
@@ -99,10 +72,14 @@ export interface Leaving {
 export interface AdapterStatus extends AdapterRecord {
   /** `leaving`: unloaded or replaced, while generations still finish on it. */
   readonly state: 'loaded' | 'leaving'
-  readonly tier: 'gpu' | 'host'
+  /** The nearest to the step that has its bytes; `store` is where they came from. */
+  readonly tier: AdapterVersion['tier']
   readonly rank: number
   readonly modules: number
+  readonly kinds: AdapterVersion['facts']['kinds']
   readonly bytes: number
+  /** Of these, the ones in host memory: all or none. */
+  readonly hostBytes: number
   /** Generations that hold it now, and all that were ever started under this name. */
   readonly leases: number
   readonly requests: number
@@ -119,25 +96,22 @@ export interface RoomPlan {
   readonly waits: boolean
 }
 
-/** One set of bytes, how many names it has, and generations that run on it or on what is made of it. */
+/** One set of bytes, and how many names it has. */
 interface Holding {
   readonly version: AdapterVersion
   names: number
-  leases: number
 }
 
 /** One name for one set of bytes, from the moment it is given until the last lease under it ends. */
 interface Entry {
   readonly record: AdapterRecord
   readonly holding: Holding
+  readonly store: AdapterStore | null
   leases: number
   requests: number
   /** Set when the name has been taken away. */
   left: (() => void) | null
 }
-
-/** 1 to 128 of letters, digits and ._-/@, no leading dot. */
-const NAME = /^[A-Za-z0-9_\-/@][A-Za-z0-9._\-/@]{0,127}$/
 
 export class AdapterRegistry {
   readonly residency: Residency
@@ -152,20 +126,17 @@ export class AdapterRegistry {
   #tellNameless: (digest: string) => void = () => undefined
 
   /** `reserved`: names of the base, which no adapter may take. */
-  constructor(pool: AdapterPool, reserved: readonly string[]) {
+  constructor(pool: AdapterPool, reserved: readonly string[], limits: HostLimits = {}) {
     this.#pool = pool
     this.capacityBytes = pool.freeBytes
-    this.residency = new Residency(pool)
+    this.residency = new Residency(pool, limits)
+    this.residency.onUnleased(({ digest }) => this.#dropIfUnused(digest))
     this.#reserved = new Set(reserved)
   }
 
   /** @throws AdapterNameError when an adapter may not have, or (unless to `replace` it) cannot now get, this name. */
   checkName(name: string, { replace = false }: AddOptions = {}): void {
-    if (!NAME.test(name)) {
-      throw new AdapterNameError(
-        `"${name.slice(0, 140)}" cannot name an adapter: use 1 to 128 letters, digits and . _ - / @, without a leading dot.`,
-      )
-    }
+    checkForm(name)
     if (this.#reserved.has(name)) throw new AdapterNameError(`"${name}" is the name of the base model.`, 409)
     if (!replace && this.#names.has(name)) throw new AdapterExistsError(name)
   }
@@ -173,23 +144,25 @@ export class AdapterRegistry {
   /**
    * Registers an adapter; it goes to the GPU when first used. With `replace` a name that is taken moves at once: who
    * leases it from now on gets the new bytes, who leased it before keeps the old ones.
-   * @throws AdapterNameError, TooManyPinnedError
+   * @throws AdapterNameError, TooManyPinnedError, AdapterMemoryFullError
    */
   add(name: string, root: string, adapter: NormalAdapter, options: AddOptions = {}): AdapterRecord {
     this.checkName(name, options)
     const before = this.#names.get(name)
-    const { origin = 'program', pinned = before?.record.pinned ?? false } = options
-    if (pinned) this.#checkPins(name, adapter.digest)
-    const holding = this.#holdings.get(adapter.digest) ?? {
-      version: new AdapterVersion(name, adapter),
-      names: 0,
-      leases: 0,
-    }
-    this.#holdings.set(adapter.digest, holding)
+    const { origin = 'program', pinned = before?.record.pinned ?? false, store = null } = options
+    const { digest } = adapter
+    if (pinned) this.#checkPins(name, digest)
+    const known = this.#holdings.get(digest)
+    if (!known || (!store && !known.version.isFromMemory)) this.host.checkRoom(adapter)
+    const holding = known ?? { version: new AdapterVersion(name, adapter), names: 0 }
+    this.#holdings.set(digest, holding)
     holding.names++
+    if (store) holding.version.stores.add(store)
+    else holding.version.numFromMemory++
+    this.residency.put(holding.version, adapter)
     const id = before?.record.id ?? this.#numNames++
-    const record = { name, id, root, digest: adapter.digest, created: unixSeconds(), origin, pinned }
-    this.#names.set(name, { record, holding, leases: 0, requests: before?.requests ?? 0, left: null })
+    const record = { name, id, root, digest, created: unixSeconds(), origin, pinned }
+    this.#names.set(name, { record, holding, store, leases: 0, requests: before?.requests ?? 0, left: null })
     if (pinned) this.#keep(holding)
     if (before) this.#leave(before)
     return record
@@ -222,20 +195,18 @@ export class AdapterRegistry {
     return [...this.#names.values(), ...this.#leaving].map(statusOf)
   }
 
-  /** Sets of bytes in host memory, and their bytes. */
+  /** Sets of bytes, wherever they are. */
   get numVersions(): number {
     return this.#holdings.size
   }
 
-  get hostBytes(): number {
-    let bytes = 0
-    for (const { version } of this.#holdings.values()) bytes += version.adapter.byteLength
-    return bytes
-  }
-
-  /** Whether the bytes with this digest are in host memory. */
+  /** Whether bytes with this digest are known, with a name or still in use. */
   holds(digest: string): boolean {
     return this.#holdings.has(digest)
+  }
+
+  get host(): HostTier {
+    return this.residency.host
   }
 
   /** Of capacityBytes, what no adapter has. */
@@ -249,23 +220,22 @@ export class AdapterRegistry {
   }
 
   /**
-   * What it would take to bring `adapter` to the GPU now; nothing is done. `bytesOf` says what one takes there. An
-   * estimate: room is counted in bytes, and what is free may lie in pieces.
+   * What it would take to bring `bytes` with this digest to the GPU now; nothing is done. An estimate: what is under way
+   * is taken for done.
    */
-  planRoom(adapter: NormalAdapter, bytesOf: (adapter: NormalAdapter) => number): RoomPlan {
+  planRoom(digest: string, bytes: number): RoomPlan {
     const resident = [...this.residency.resident]
-    const { freeBytes, maxSlots } = this.#pool
-    if (resident.some((version) => version.adapter.digest === adapter.digest)) return { evicts: [], waits: false }
-    let bytes = freeBytes
-    let slots = maxSlots - resident.length
+    if (resident.some((version) => version.digest === digest)) return { evicts: [], waits: false }
+    let { freeBytes } = this.#pool
+    let freeSlots = this.#pool.maxSlots - resident.length
     const evicts: AdapterVersion[] = []
-    const isEnough = (): boolean => slots > 0 && bytes >= bytesOf(adapter)
+    const isEnough = (): boolean => freeSlots > 0 && freeBytes >= bytes
     const idle = resident.filter(({ isLeased }) => !isLeased).sort((a, b) => a.lastUse - b.lastUse)
     for (const version of idle) {
       if (isEnough()) break
       evicts.push(version)
-      bytes += bytesOf(version.adapter)
-      slots++
+      freeBytes += this.#pool.bytesOf(version.slot!)
+      freeSlots++
     }
     return { evicts: evicts.map((version) => this.#namesOf(version)), waits: !isEnough() }
   }
@@ -275,7 +245,7 @@ export class AdapterRegistry {
     const entry = this.#names.get(name)
     if (!entry) return null
     const { version } = entry.holding
-    const { digest, invocation = null, layers = null } = version.adapter
+    const { digest, invocation = null, layers = null } = version.facts
     const hold = this.residency.acquire(version)
     return {
       name,
@@ -284,6 +254,9 @@ export class AdapterRegistry {
       layers,
       get slot(): number | null {
         return hold.slot
+      },
+      get isRead(): boolean {
+        return hold.isRead
       },
       get ready(): Promise<void> {
         return hold.ready
@@ -294,12 +267,16 @@ export class AdapterRegistry {
     }
   }
 
-  /** Holds the bytes of the current version for a generation on what is made of them; null if there is none of that name. */
+  /**
+   * Holds the bytes of the current version for a generation on what is made of them, and reads them where they are not in
+   * host memory; null if there is none of that name.
+   */
   hold(name: string): AdapterHold | null {
     const entry = this.#names.get(name)
     if (!entry) return null
-    const { adapter } = entry.holding.version
-    return { adapter, digest: adapter.digest, release: this.#use(entry) }
+    const { version } = entry.holding
+    const { bytes, release } = this.residency.holdBytes(version)
+    return { digest: version.digest, bytes, release: this.#use(entry, release) }
   }
 
   /** Whether the bytes with this digest can be asked for. */
@@ -312,31 +289,28 @@ export class AdapterRegistry {
     this.#tellNameless = tell
   }
 
+  /** Nothing comes to the GPU any more. */
   close(): void {
-    this.#pool.close()
+    this.residency.close()
   }
 
   /** Counts a generation under `entry`. What comes back ends it. */
-  #use(entry: Entry, letGo: () => void = () => undefined): () => void {
-    const { holding } = entry
+  #use(entry: Entry, letGo: () => void): () => void {
     entry.leases++
     entry.requests++
-    holding.leases++
     let isOver = false
     return () => {
       if (isOver) return
       isOver = true
-      letGo()
       entry.leases--
-      holding.leases--
-      this.#dropIfUnused(holding)
+      letGo()
       if (entry.leases === 0) entry.left?.()
     }
   }
 
   /** A composition has none; its own says what it is. */
   #namesOf(version: AdapterVersion): string[] {
-    const names = this.list().flatMap(({ name, digest }) => (digest === version.adapter.digest ? name : []))
+    const names = this.list().flatMap(({ name, digest }) => (digest === version.digest ? name : []))
     return names.length > 0 ? names : [version.name]
   }
 
@@ -353,44 +327,57 @@ export class AdapterRegistry {
   #keep(holding: Holding): void {
     holding.version.keepers++
     const hold = this.residency.acquire(holding.version)
-    void Promise.allSettled([hold.ready]).then(() => {
-      hold.release()
-      this.#dropIfUnused(holding)
-    })
+    void Promise.allSettled([hold.ready]).then(() => hold.release())
   }
 
   /** An entry whose name is gone: resolves when nothing leases it any more. */
   #leave(entry: Entry): Promise<void> {
+    const { version } = entry.holding
     entry.holding.names--
     if (entry.holding.names === 0) this.#tellNameless(entry.record.digest)
-    if (entry.record.pinned) entry.holding.version.keepers--
-    this.#dropIfUnused(entry.holding)
-    if (entry.leases === 0) return Promise.resolve()
+    if (entry.record.pinned) version.keepers--
+    if (entry.leases === 0) {
+      this.#part(entry)
+      return Promise.resolve()
+    }
     this.#leaving.add(entry)
     return new Promise((resolve) => {
       entry.left = () => {
         this.#leaving.delete(entry)
+        this.#part(entry)
         resolve()
       }
     })
   }
 
-  #dropIfUnused({ names, leases, version }: Holding): void {
-    if (names > 0 || leases > 0 || version.isLeased) return
-    this.residency.evict(version)
-    this.#holdings.delete(version.adapter.digest)
+  /** Nobody runs under this entry any more: its bytes are no longer kept, or read, for its sake. */
+  #part({ store, holding: { version } }: Entry): void {
+    if (store) version.stores.delete(store)
+    else version.numFromMemory--
+    this.host.trim()
+    this.#dropIfUnused(version.digest)
+  }
+
+  #dropIfUnused(digest: string): void {
+    const holding = this.#holdings.get(digest)
+    if (!holding || holding.names > 0 || holding.version.isLeased) return
+    this.#holdings.delete(digest)
+    this.residency.drop(holding.version)
   }
 }
 
 function statusOf({ record, holding, leases, requests, left }: Entry): AdapterStatus {
-  const { adapter, slot, usage } = holding.version
+  const { version } = holding
+  const { facts, slot, usage } = version
   return {
     ...record,
     state: left ? 'leaving' : 'loaded',
-    tier: slot === null ? 'host' : 'gpu',
-    rank: adapter.maxRank,
-    modules: adapter.modules.length,
-    bytes: adapter.byteLength,
+    tier: version.tier,
+    rank: facts.maxRank,
+    modules: facts.numModules,
+    kinds: facts.kinds,
+    bytes: facts.byteLength,
+    hostBytes: version.adapter ? facts.byteLength : 0,
     leases,
     requests,
     usage,

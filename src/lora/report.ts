@@ -47,7 +47,8 @@ export function gpuBytesOf(adapter: NormalAdapter, spec: ModelSpec): number {
 
 export function reportOn(read: ReadAdapter, registry: AdapterRegistry, spec: ModelSpec): AdapterReport {
   const { adapter, format, notes } = read
-  const { evicts, waits } = registry.planRoom(adapter, (each) => gpuBytesOf(each, spec))
+  const bytes = gpuBytesOf(adapter, spec)
+  const { evicts, waits } = registry.planRoom(adapter.digest, bytes)
   return {
     format,
     digest: adapter.digest,
@@ -56,7 +57,7 @@ export function reportOn(read: ReadAdapter, registry: AdapterRegistry, spec: Mod
     layers: adapter.layers?.layers ?? null,
     kvFactor: adapter.layers?.numFolds ?? 1,
     notes,
-    bytes: { host: adapter.byteLength, gpu: gpuBytesOf(adapter, spec) },
+    bytes: { host: adapter.byteLength, gpu: bytes },
     loadedAs: registry.list().flatMap(({ name, digest }) => (digest === adapter.digest ? name : [])),
     wouldEvict: evicts.flat(),
     wouldWait: waits,

@@ -1,54 +1,30 @@
 /**
  * Which adapters are on the GPU. A version (one set of bytes) is brought in when it is first leased, so that it is there
- * when its request comes to run. A lease alone keeps the bytes in host memory, not the place on the GPU: only what a
- * running sequence has pinned cannot be evicted, or requests that wait for one adapter would keep out all others.
+ * when its request comes to run: read into host memory where it is not there (hostTier.ts), then uploaded. A lease alone
+ * keeps the bytes in host memory, not the place on the GPU: only what a running sequence has pinned cannot be evicted, or
+ * requests that wait for one adapter would keep out all others.
  *
- * Room goes by age. The version with the oldest waiting lease is brought in first, and what is not pinned gives way to
- * it: first what nobody leases, least recently used first, then what only younger leases wait for, the youngest first.
- * Since that order is total and leases do not change their age, two adapters never evict each other in turn.
+ * Room goes by age. Of the versions whose bytes are there, the one with the oldest waiting lease is brought in first, and
+ * what is not pinned gives way to it: first what nobody leases, least recently used first, then what only younger leases
+ * wait for, the youngest first. Since that order is total and leases do not change their age, two adapters never evict each
+ * other in turn. Reads ahead go by the same order.
  */
-import { invariant } from '../errors.ts'
+import { invariant, LorikeetError } from '../errors.ts'
+import { type HostLimits, HostTier } from './hostTier.ts'
 import type { NormalAdapter } from './normal.ts'
 import type { AdapterPool } from './pool.ts'
-import { AdapterUsage } from './usage.ts'
+import type { AdapterVersion } from './version.ts'
 
 /** What residency asks of the pool. */
 export type AdapterRoom = Pick<AdapterPool, 'load' | 'unload'>
 
-/** One set of adapter bytes in host memory, and where it is on the GPU. */
-export class AdapterVersion {
-  readonly adapter: NormalAdapter
-  /** For messages: the name it was first loaded under. */
-  readonly name: string
-  /** Slot in the pool while it is resident. */
-  slot: number | null = null
-  /** Settles with the latest attempt to bring it in. */
-  arrival: Promise<void> = Promise.resolve()
-  /** Leases that hold it in its slot. */
-  pins = 0
-  /** Ages of the leases that wait: smaller is older. */
-  readonly waiting: Set<number> = new Set()
-  /** When it was last leased or unpinned. */
-  lastUse = 0
-  /** Names whose owners asked for it to stay: it gives way only where nothing else does. */
-  keepers = 0
-  readonly usage: AdapterUsage = new AdapterUsage()
+/** The model is closed. */
+export class AdaptersClosedError extends LorikeetError {
+  readonly code = 'adapters_closed'
+  override readonly status = 503
 
-  constructor(name: string, adapter: NormalAdapter) {
-    this.name = name
-    this.adapter = adapter
-  }
-
-  /** Whether anything holds its bytes. */
-  get isLeased(): boolean {
-    return this.pins > 0 || this.waiting.size > 0
-  }
-
-  /** Age of its oldest waiting lease; Infinity without one. */
-  get need(): number {
-    let oldest = Infinity
-    for (const age of this.waiting) oldest = Math.min(oldest, age)
-    return oldest
+  constructor() {
+    super('The model was closed while an adapter was on its way.')
   }
 }
 
@@ -56,6 +32,8 @@ export class AdapterVersion {
 export interface Hold {
   /** Slot while the version is resident; it stays the same only while pinned. */
   readonly slot: number | null
+  /** Whether it waits for its bytes to be read, and not for a place on the GPU. */
+  readonly isRead: boolean
   /** Settles with the latest attempt to bring it in. */
   readonly ready: Promise<void>
   /** Keeps the version, which must be resident, in its slot. */
@@ -71,12 +49,11 @@ interface Arrival {
 }
 
 export class Residency {
+  readonly host: HostTier
   readonly #pool: AdapterRoom
   readonly #resident = new Set<AdapterVersion>()
   /** Versions to bring in. */
   readonly #arrivals = new Map<AdapterVersion, Arrival>()
-  /** The one on its way, and whether it was evicted before it arrived. */
-  #coming: { readonly version: AdapterVersion; isUnwanted: boolean } | null = null
   /** The one that found no room when it was last tried. */
   #lacksRoom: AdapterVersion | null = null
   /** Counts leases and unpinnings: ages and times of use. */
@@ -84,9 +61,12 @@ export class Residency {
   #isBringing = false
   /** Whether something has changed since the last look at who waits. */
   #isStirred = false
+  #isClosed = false
+  readonly #listeners: ((version: AdapterVersion) => void)[] = []
 
-  constructor(pool: AdapterRoom) {
+  constructor(pool: AdapterRoom, limits: HostLimits = {}) {
     this.#pool = pool
+    this.host = new HostTier(limits)
   }
 
   /** Versions on the GPU now. */
@@ -98,15 +78,52 @@ export class Residency {
     return this.#resident
   }
 
+  /** `tell` learns of each version that nothing leases any more. */
+  onUnleased(tell: (version: AdapterVersion) => void): void {
+    this.#listeners.push(tell)
+  }
+
+  /** Takes the bytes of a version that were just read or made into host memory. */
+  put(version: AdapterVersion, adapter: NormalAdapter): void {
+    version.lastUse = ++this.#clock
+    this.host.put(version, adapter)
+  }
+
+  /**
+   * Holds the bytes of a version in host memory, for who needs nothing else of it. Reads them at once if they are not there;
+   * `bytes` rejects as `Hold.ready` does.
+   */
+  holdBytes(version: AdapterVersion): { readonly bytes: Promise<NormalAdapter>; release(): void } {
+    version.readers++
+    version.lastUse = ++this.#clock
+    let isHeld = true
+    const bytes = version.adapter ? Promise.resolve(version.adapter) : this.#demand(version)
+    bytes.catch(() => undefined)
+    return {
+      bytes,
+      release: () => {
+        if (!isHeld) return
+        isHeld = false
+        version.readers--
+        if (!version.isLeased) this.#forget(version)
+        this.#stir()
+      },
+    }
+  }
+
   /** Holds `version` and starts bringing it in. `ready` rejects when it cannot be brought in at all. */
   acquire(version: AdapterVersion): Hold {
     const age = ++this.#clock
+    const { host } = this
     let state: 'waiting' | 'pinned' | 'released' = 'waiting'
     version.usage.leased(version.slot !== null)
     this.#wait(version, age)
     return {
       get slot(): number | null {
         return version.slot
+      },
+      get isRead(): boolean {
+        return host.isReading(version)
       },
       get ready(): Promise<void> {
         return version.arrival
@@ -134,13 +151,25 @@ export class Residency {
     }
   }
 
+  /** A version that has lost its last name and its last lease: its bytes go from wherever they are. */
+  drop(version: AdapterVersion): void {
+    invariant(!version.isLeased, 'A leased adapter was dropped')
+    this.evict(version)
+    this.host.drop(version)
+  }
+
+  /** Nothing comes any more; what is on its way is told so. */
+  close(): void {
+    this.#isClosed = true
+    this.host.close()
+    for (const { reject } of this.#arrivals.values()) reject(new AdaptersClosedError())
+    this.#arrivals.clear()
+  }
+
   /** Takes a version that nothing pins off the GPU. Leases that wait for it make it come again. */
   evict(version: AdapterVersion): void {
     invariant(version.pins === 0, 'A pinned adapter was evicted')
-    if (version.slot === null) {
-      if (this.#coming?.version === version) this.#coming.isUnwanted = true
-      return
-    }
+    if (version.slot === null) return
     this.#pool.unload(version.slot)
     version.slot = null
     this.#resident.delete(version)
@@ -168,6 +197,15 @@ export class Residency {
     if (this.#lacksRoom === version) this.#lacksRoom = null
     this.#arrivals.get(version)?.resolve()
     this.#arrivals.delete(version)
+    this.host.cancel(version)
+    this.host.trim()
+    for (const tell of this.#listeners) tell(version)
+  }
+
+  async #demand(version: AdapterVersion): Promise<NormalAdapter> {
+    await this.host.demand(version)
+    if (!version.adapter) throw new AdaptersClosedError() // or nobody holds it any more
+    return version.adapter
   }
 
   /**
@@ -184,9 +222,10 @@ export class Residency {
   /** Brings in who waits, the oldest first, until one finds no room. One run at a time. */
   async #bringIn(): Promise<void> {
     this.#isBringing = true
-    while (this.#isStirred) {
+    while (this.#isStirred && !this.#isClosed) {
       this.#isStirred = false
-      for (let next = this.#oldestAbsent(); next && next !== this.#lacksRoom; next = this.#oldestAbsent()) {
+      this.#readAhead()
+      for (let next = this.#oldest(HAS_BYTES); next && next !== this.#lacksRoom; next = this.#oldest(HAS_BYTES)) {
         try {
           if (!(await this.#load(next))) break
           this.#arrivals.get(next)?.resolve()
@@ -194,35 +233,60 @@ export class Residency {
           this.#arrivals.get(next)?.reject(error)
         }
         this.#arrivals.delete(next)
+        this.#readAhead()
       }
     }
     this.#isBringing = false
   }
 
-  #oldestAbsent(): AdapterVersion | null {
+  /** Reads for who waits, the oldest first, as many as host memory allows; for the very oldest in any case. */
+  #readAhead(): void {
+    for (;;) {
+      const next = this.#oldest((version) => !version.adapter && !this.host.isReading(version))
+      const reading = next && this.host.read(next, next === this.#oldest(() => true))
+      if (!next || !reading) return
+      reading.then(
+        () => this.#stir(),
+        (error) => {
+          this.#arrivals.get(next)?.reject(error)
+          this.#arrivals.delete(next)
+          this.#stir()
+        },
+      )
+    }
+  }
+
+  /** Of those to bring in. */
+  #oldest(isMeant: (version: AdapterVersion) => boolean): AdapterVersion | null {
     let oldest: AdapterVersion | null = null
-    for (const version of this.#arrivals.keys()) if (!oldest || version.need < oldest.need) oldest = version
+    for (const version of this.#arrivals.keys()) {
+      if ((!oldest || version.need < oldest.need) && isMeant(version)) oldest = version
+    }
     return oldest
   }
 
-  /** False when the pool is full of what may not be evicted for it. */
+  /** False when the pool is full of what may not be evicted for it. Its bytes stay for as long as it takes. */
   async #load(version: AdapterVersion): Promise<boolean> {
-    for (;;) {
-      const coming = { version, isUnwanted: false }
-      this.#coming = coming
-      const slot = await this.#pool.load(version.name, version.adapter)
-      this.#coming = null
-      if (slot !== null) {
-        version.slot = slot
-        this.#resident.add(version)
-        version.usage.arrived()
-        if (coming.isUnwanted && !version.isLeased) this.evict(version)
-        return true
+    const { adapter } = version
+    version.readers++
+    try {
+      for (;;) {
+        const begunAt = performance.now()
+        const slot = await this.#pool.load(version.name, adapter!)
+        if (slot !== null) {
+          version.slot = slot
+          this.#resident.add(version)
+          version.usage.arrived(version.byteLength, performance.now() - begunAt)
+          return true
+        }
+        this.#lacksRoom = version
+        const victim = this.#victimFor(version)
+        if (!victim) return false
+        this.evict(victim)
       }
-      this.#lacksRoom = version
-      const victim = this.#victimFor(version)
-      if (!victim) return false
-      this.evict(victim)
+    } finally {
+      version.readers--
+      if (!version.isLeased) this.#forget(version)
     }
   }
 
@@ -243,3 +307,5 @@ function givesWayBefore(one: AdapterVersion, other: AdapterVersion): boolean {
   if (isKept !== other.keepers > 0) return !isKept
   return one.need > other.need || (one.need === other.need && one.lastUse < other.lastUse)
 }
+
+const HAS_BYTES = ({ adapter }: AdapterVersion): boolean => adapter !== null

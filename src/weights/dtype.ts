@@ -30,3 +30,39 @@ export function toFloat32(bytes: Uint8Array, dtype: FloatDtype): Float32Array {
   }
   return out
 }
+
+/** Rounds f32 values to `dtype`, little-endian: to the nearest, ties to even; what is too large for it is infinite. */
+export function fromFloat32(values: Float32Array, dtype: FloatDtype): Uint8Array<ArrayBuffer> {
+  const out = new Uint8Array(values.length * FLOAT_BYTES[dtype])
+  const view = new DataView(out.buffer)
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length)
+  if (dtype === 'F32') {
+    for (let i = 0; i < bits.length; i++) view.setUint32(i * 4, bits[i]!, true)
+  } else {
+    const round = dtype === 'F16' ? f32ToF16 : f32ToBf16
+    for (let i = 0; i < bits.length; i++) view.setUint16(i * 2, round(bits[i]!), true)
+  }
+  return out
+}
+
+/** Bits of an f32 value to those of the nearest bfloat16. */
+function f32ToBf16(bits: number): number {
+  if ((bits & 0x7fff_ffff) > 0x7f80_0000) return (bits >>> 16) | 0x40 // NaN stays NaN
+  return (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16
+}
+
+/** Bits of an f32 value to those of the nearest IEEE half. */
+function f32ToF16(bits: number): number {
+  const sign = (bits >>> 16) & 0x8000
+  const size = bits & 0x7fff_ffff
+  if (size > 0x7f80_0000) return sign | 0x7e00 // NaN
+  if (size >= 0x477f_f000) return sign | 0x7c00 // from 65520 on
+  // From 2^-14 on: another exponent, and thirteen bits less.
+  if (size >= 0x3880_0000) return sign | ((size - 0x3800_0000 + 0xfff + ((size >>> 13) & 1)) >>> 13)
+  // Below, steps of 2^-24: the value is (its 24 bits) * 2^(exponent - 150).
+  const shift = 126 - (size >>> 23)
+  if (shift > 24) return sign
+  const significand = (size & 0x7f_ffff) | 0x80_0000
+  const half = (1 << (shift - 1)) - 1 + ((significand >>> shift) & 1)
+  return sign | ((significand + half) >>> shift)
+}

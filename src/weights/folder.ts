@@ -15,6 +15,8 @@ export interface Folder {
   has(path: string, signal?: AbortSignal): Promise<boolean>
   /** Paths of the files directly in the folder, sorted. Absent where a folder cannot be listed (an address). */
   list?(): Promise<readonly string[]>
+  /** Its files are held in memory for as long as it is: reading them again spares nothing. */
+  readonly isInMemory?: boolean
 }
 
 /** Refuses every path that could leave the folder: absolute, with `.` or `..` parts, backslashes, drives, controls. */
@@ -49,6 +51,8 @@ export function memoryFolder(name: string, files: Readonly<Record<string, Uint8A
   const byPath = new Map(Object.entries(files))
   return {
     name,
+    // Text is small; a Blob may lie on a disk.
+    isInMemory: Object.values(files).some((content) => content instanceof Uint8Array),
     async open(path) {
       const content = byPath.get(checkPath(name, path))
       if (content === undefined) throw notFound(name, path)

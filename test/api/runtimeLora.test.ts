@@ -429,22 +429,36 @@ describe('/v1/lora_adapters', () => {
         pinned: false,
         rank: 16,
         modules: expect.any(Number),
-        bytes: expect.any(Number),
+        kinds: ['lora'],
+        bytes: 86016,
+        host_bytes: 86016,
         leases: 0,
         requests: 0,
+        prompt_tokens: 0,
+        generated_tokens: 0,
         hits: 0,
         misses: 0,
         evictions: 0,
         loads: 0,
         last_load: null,
         last_load_ms: null,
+        uploaded_bytes: 0,
+        upload_ms: 0,
+        drops: 0,
+        reads: 0,
+        read_bytes: 0,
+        read_ms: 0,
+        read_failures: 0,
         last_used: null,
       },
     ])
     await chat('pirate')
     await chat('pirate')
     expect(await status()).toMatchObject([
-      { tier: 'gpu', leases: 0, requests: 2, hits: 1, misses: 1, loads: 1, last_load: expect.any(Number) },
+      {
+        ...{ tier: 'gpu', leases: 0, requests: 2, hits: 1, misses: 1, loads: 1, last_load: expect.any(Number) },
+        ...{ uploaded_bytes: 86016, reads: 0 },
+      },
     ])
   })
 

@@ -44,7 +44,7 @@ async function run(...args: string[]): Promise<{ out: string; err: string; repor
     },
   })
   await program.parseAsync(all, { from: 'user' })
-  await bench(flags!, { env: {}, stdout: stream('out'), stderr: stream('err'), args: all })
+  await bench(flags!, { modelFolders: [], stdout: stream('out'), stderr: stream('err'), args: all })
   return { ...said, report: JSON.parse(readFileSync(json, 'utf8')), html: readFileSync(html, 'utf8') }
 }
 
@@ -86,12 +86,26 @@ describe('in this process', () => {
     expect(html).toContain('</html>')
   })
 
-  it('measures the adapters that are named, and says that it left out what it cannot do', async () => {
+  it('measures the adapters that are named, and the first of them folded into the base', async () => {
     const { report } = await run(
       ...['--model', MODEL, ...SIZES, ...TINY, '--rounds', '1', '--concurrency', '2'],
-      ...['--scenario', 'merged,adapters', '--pick', 'round-robin', '--lora-modules', ...ADAPTERS],
+      ...['--scenario', 'base,merged,adapters', '--pick', 'round-robin', '--lora-modules', ...ADAPTERS],
     )
-    expect(report.points.map(({ scenario, models }) => [scenario, models])).toEqual([['adapters', 2]])
+    expect(report.points.map(({ scenario, models }) => [scenario, models])).toEqual([
+      ['base', 1],
+      ['merged', 1],
+      ['adapters', 2],
+    ])
+    const [base, merged, adapters] = report.points.map(({ counts }) => counts!.dispatches! / counts!.steps!)
+    expect(merged).toBe(base)
+    expect(adapters).toBeGreaterThan(base!)
+  })
+
+  it('says that it left out what it cannot do', async () => {
+    const { report } = await run(
+      ...['--model', MODEL, ...SIZES, ...TINY, '--rounds', '1', '--concurrency', '2', '--scenario', 'merged,base'],
+    )
+    expect(report.points.map(({ scenario }) => scenario)).toEqual(['base'])
     expect(report.notes.join()).toContain('merged was left out')
   })
 

@@ -52,11 +52,19 @@ describe('flags', () => {
     expect(await flagsOf()).toEqual({ host: '127.0.0.1', port: 8000, logFormat: 'pretty', runAhead: true })
   })
 
+  it('name an adapter to merge, or say where it is', async () => {
+    expect(await flagsOf('--merge', 'a/b')).toMatchObject({ merge: 'a/b' })
+    expect(await flagsOf('--merge', 'tutor=./t=u')).toMatchObject({ merge: { name: 'tutor', path: './t=u' } })
+    const json = '{"name": "tutor", "path": "./t", "accept": ["adapter_changed_base"]}'
+    expect(await flagsOf('--merge', json)).toMatchObject({ merge: JSON.parse(json) })
+  })
+
   it('are named as vLLM names them', async () => {
     expect(
       await flagsOf(
         ...['--model', './base', '--served-model-name', 'a', 'b', '--lora-modules', 'pirate=./p', 'x=y=z'],
         ...['--lora-modules', '{"name": "tutor", "path": "./t", "base_model_name": "a"}', '--enable-lora'],
+        ...['--merge', 'tutor'],
         ...['--lora-dir', './voices', '--lora-refresh-interval', '2.5', '--lora-root', './a', '--lora-root', './b'],
         ...['--allow-runtime-lora', '--max-cpu-loras', '9', '--lora-host-memory', '2GiB'],
         ...['--max-loras', '4', '--lora-memory', '1GiB', '--max-model-len', '2048', '--max-num-seqs', '8'],
@@ -83,6 +91,7 @@ describe('flags', () => {
         { name: 'x', path: 'y=z' },
         { name: 'tutor', path: './t' },
       ],
+      merge: 'tutor',
       loraDir: './voices',
       loraRefreshInterval: 2.5,
       loraRoot: ['./a', './b'],
@@ -155,6 +164,7 @@ describe('flags', () => {
     [['serve', '--lora-modules', '{"name": 5}'], 'An adapter in JSON needs a "name" and a "path".'],
     [['serve', '--lora-modules', '{"name": "a", "path": "b", "accept": ["nan"]}'], '"accept" of an adapter is a list'],
     [['serve', '--lora-modules', '{name'], 'This is not JSON.'],
+    [['serve', '--merge', '=x'], 'Give an adapter as name=path'],
     [['serve', 'model'], 'too many arguments'],
     [['sevre'], 'Did you mean serve?'],
   ])('%j: %s', async (args, message) => {
@@ -233,6 +243,7 @@ describe('the welcome', () => {
     isSoftware: true,
     modelName: 'tiny',
     modelRoot: './tiny',
+    merged: null,
     maxModelLen: 256,
     adapters: ['pirate', 'tutor'],
     url: 'http://127.0.0.1:8000',
@@ -258,6 +269,12 @@ describe('the welcome', () => {
         curl http://127.0.0.1:8000/v1/chat/completions -H 'content-type: application/json' -d '{"model":"tutor","messages":[{"role":"user","content":"Hello! Who are you?"}],"max_tokens":64}'
       "
     `)
+  })
+
+  it('says what is folded into the base', () => {
+    expect(welcomeText({ ...welcome, merged: 'pirate' })).toContain(
+      'tiny from ./tiny with pirate merged into it, context',
+    )
   })
 
   it('lists so many voices and no more', () => {

@@ -3,13 +3,15 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { NoModelError } from '../../src/cli/embedded.ts'
 import type { ServeFlags } from '../../src/cli/program.ts'
-import { NoLoraDirectoryError, NoModelError, serve, type Terminal } from '../../src/cli/serve.ts'
+import { NoLoraDirectoryError, serve, type Terminal } from '../../src/cli/serve.ts'
 import { TraceFileError } from '../../src/cli/traceFile.ts'
 import { serve as listen } from '../../src/hosts/node/serve.ts'
 import { reference } from '../fixtures.ts'
 
 const SIZES = { kvCacheMemory: 2 ** 21, loraMemory: 2 ** 22, maxNumBatchedTokens: 64 }
+const MODEL = reference('models/llama-tiny')
 const FLAGS: ServeFlags = { host: '127.0.0.1', port: 0, logFormat: 'pretty', ...SIZES }
 
 let root = ''
@@ -20,7 +22,7 @@ beforeEach(() => {
 afterEach(() => rmSync(root, { recursive: true }))
 
 /** A process that is not this one. */
-function fakeTerminal(env: Record<string, string> = {}) {
+function fakeTerminal({ env = {}, modelFolders = [] }: { env?: Record<string, string>; modelFolders?: URL[] } = {}) {
   const said = { out: '', err: '' }
   let stop = (): void => {}
   const stream = (name: 'out' | 'err') =>
@@ -37,6 +39,7 @@ function fakeTerminal(env: Record<string, string> = {}) {
     stderr: stream('err'),
     pageFolders: [],
     listen,
+    modelFolders,
     onStop(listener) {
       stop = listener
     },
@@ -52,14 +55,13 @@ describe('serve', () => {
   it('serves a model with what lies in a folder, follows it, and lets requests bring more', async () => {
     const voices = join(root, 'voices')
     cpSync(reference('adapters/llama-tiny/r1'), join(voices, 'pirate'), { recursive: true })
-    const { terminal, said, stop } = fakeTerminal({ LORIKEET_DEFAULT_MODEL: reference('models/llama-tiny') })
-    const serving = serve({ ...FLAGS, loraDir: voices, loraRefreshInterval: 0.05 }, terminal)
+    const { terminal, said, stop } = fakeTerminal()
+    const serving = serve({ ...FLAGS, model: MODEL, loraDir: voices, loraRefreshInterval: 0.05 }, terminal)
     serving.catch(() => undefined)
     await Promise.race([serving, until(() => said.out.includes('Try it:'))])
     const url = /http:\/\/127\.0\.0\.1:\d+/.exec(said.out)![0]
     // One line to paste for the base, and one for each voice.
     expect(said.out.match(/^ {2}curl .*"model":"(llama-tiny|pirate)"/gm)).toHaveLength(2)
-    expect(said.err).not.toContain('stand-in')
     const models = async (): Promise<string[]> =>
       ((await (await fetch(`${url}/v1/models`)).json()) as { data: { id: string }[] }).data.map(({ id }) => id)
     expect(await models()).toEqual(['llama-tiny', 'pirate'])
@@ -77,9 +79,9 @@ describe('serve', () => {
   })
 
   it('writes a trace of requests, steps and the device', async () => {
-    const { terminal, said, stop } = fakeTerminal({ LORIKEET_DEFAULT_MODEL: reference('models/llama-tiny') })
+    const { terminal, said, stop } = fakeTerminal()
     const trace = join(root, 'trace.json')
-    const serving = serve({ ...FLAGS, trace }, terminal)
+    const serving = serve({ ...FLAGS, model: MODEL, trace }, terminal)
     serving.catch(() => undefined)
     await Promise.race([serving, until(() => said.out.includes('Try it:'))])
     const url = /http:\/\/127\.0\.0\.1:\d+/.exec(said.out)![0]
@@ -96,28 +98,35 @@ describe('serve', () => {
   })
 
   it('refuses a trace that it cannot write, before anything is loaded', async () => {
-    const { terminal } = fakeTerminal({ LORIKEET_DEFAULT_MODEL: reference('models/llama-tiny') })
+    const { terminal } = fakeTerminal()
     const trace = join(root, 'no such folder', 'trace.json')
-    await expect(serve({ ...FLAGS, trace }, terminal)).rejects.toThrow(TraceFileError)
+    await expect(serve({ ...FLAGS, model: MODEL, trace }, terminal)).rejects.toThrow(TraceFileError)
   })
 
-  it('says of the stand-in that its text is noise', async () => {
-    const { terminal, said, stop } = fakeTerminal({
-      LORIKEET_DEFAULT_MODEL: reference('models/llama-tiny'),
-      LORIKEET_STAND_IN: '1',
-    })
-    const serving = serve({ ...FLAGS, host: '127.0.0.1', allowRuntimeLora: false }, terminal)
-    serving.catch(() => undefined)
-    await Promise.race([serving, until(() => said.out.includes('Try it:'))])
-    expect(said.err).toContain('a tiny stand-in with random weights. Its text is noise.')
-    expect(said.out).toContain('llama-tiny from a tiny stand-in with random weights')
-    stop()
-    await serving
+  it('serves the model that comes along, with its adapters unless others are named', async () => {
+    cpSync(MODEL, join(root, 'model'), { recursive: true })
+    cpSync(reference('adapters/llama-tiny/r1'), join(root, 'model/adapters/pirate'), { recursive: true })
+    mkdirSync(join(root, 'model/adapters/notes'))
+    const modelFolders = [new URL(`file://${root}/none/`), new URL(`file://${root}/model/`)]
+    for (const [flags, adapters] of [
+      [FLAGS, ['pirate']],
+      [{ ...FLAGS, loraModules: [{ name: 'cook', path: reference('adapters/llama-tiny/r5') }] }, ['cook']],
+      [{ ...FLAGS, loraDir: join(root, 'voices') }, []],
+    ] as const) {
+      const { terminal, said, stop } = fakeTerminal({ modelFolders })
+      const serving = serve(flags, terminal)
+      serving.catch(() => undefined)
+      await Promise.race([serving, until(() => said.out.includes('Try it:'))])
+      const named = [...said.out.matchAll(/^ {2}curl .*"model":"([^"]+)"/gm)].map(([, name]) => name)
+      expect(named).toEqual(['model', ...adapters])
+      stop()
+      await serving
+    }
   })
 
   it('needs a model, and a directory to look at', async () => {
     await expect(serve(FLAGS, fakeTerminal().terminal)).rejects.toThrow(NoModelError)
-    const model = reference('models/llama-tiny')
+    const model = MODEL
     await expect(serve({ ...FLAGS, model, loraRefreshInterval: 1 }, fakeTerminal().terminal)).rejects.toThrow(
       NoLoraDirectoryError,
     )

@@ -25,7 +25,8 @@ describe.each(models)('%s', (model) => {
     const { adapter } = await readPeftAdapter(folder, runtime.spec, { baseRows: runtime.baseRows })
     runtime.adapters.add(name, folder.name, adapter, { replace })
   }
-  const lease = (lora: readonly AdapterWeight[]): RegistryLease => runtime.compositions.lease(active(lora))!
+  const lease = async (lora: readonly AdapterWeight[]): Promise<RegistryLease> =>
+    (await runtime.compositions.lease(active(lora)))!
 
   beforeAll(async () => {
     gpu = await openGpu()
@@ -45,20 +46,23 @@ describe.each(models)('%s', (model) => {
   })
 
   it.each(compositions)('$name: the logits and tokens of PEFT', async ({ lora, cases }) => {
-    const held = lease(lora)
+    const held = await lease(lora)
     await held.ready
     for (const each of cases) {
       const logits = await promptLogits(runtime, each, held.slot, 64)
       const difference = largestDifference(logits, await compositionLogits(each)) / each.logit_scale
       expect(difference).toBeLessThan(LOGITS_TOLERANCE)
       const expected = certain(each)
-      expect((await greedyTokens(runtime, each.input_ids, lease(lora), 20)).slice(0, expected.length)).toEqual(expected)
+      expect((await greedyTokens(runtime, each.input_ids, await lease(lora), 20)).slice(0, expected.length)).toEqual(
+        expected,
+      )
     }
     held.release()
   })
 
   it('computes them all in one batch with the base and each adapter alone, to the bit', async () => {
-    const held = [...compositions.map(({ lora }) => lease(lora)), ...names.map((name) => runtime.adapters.lease(name)!)]
+    const sums = await Promise.all(compositions.map(({ lora }) => lease(lora)))
+    const held = [...sums, ...names.map((name) => runtime.adapters.lease(name)!)]
     await Promise.all(held.map(({ ready }) => ready))
     const slots = [null, ...held.map(({ slot }) => slot), null]
     const prompt = Array.from({ length: 5 }, (_, i) => 40 + i * 61)
@@ -97,8 +101,8 @@ describe.each(models)('%s', (model) => {
 
   it('runs them mixed with prefill and decode as each runs alone', async () => {
     const prompts = compositions.flatMap(({ lora, cases }) => cases.map(({ input_ids }) => ({ lora, input_ids })))
-    const run = ({ lora, input_ids }: (typeof prompts)[number], isBase = false) =>
-      greedyTokens(runtime, input_ids, isBase ? null : lease(lora), 12)
+    const run = async ({ lora, input_ids }: (typeof prompts)[number], isBase = false) =>
+      await greedyTokens(runtime, input_ids, isBase ? null : await lease(lora), 12)
     const alone: number[][] = []
     for (const each of prompts) alone.push(await run(each))
     const [together] = await Promise.all([
@@ -112,21 +116,21 @@ describe.each(models)('%s', (model) => {
     const { lora, cases } = compositions[0]!
     const [part] = active(lora)
     const prompt = cases[1]!.input_ids
-    const alone = await greedyTokens(runtime, prompt, lease(lora), 20)
-    const before = lease(lora)
+    const alone = await greedyTokens(runtime, prompt, await lease(lora), 20)
+    const before = await lease(lora)
     const { digest } = before
     const running = greedyTokens(runtime, prompt, before, 20)
     const leaving = runtime.adapters.unload(part!.name)!
     expect(leaving.leases).toBe(1)
-    expect(runtime.compositions.lease(active(lora))).toBeNull()
+    expect(await runtime.compositions.lease(active(lora))).toBeNull()
     expect(await running).toEqual(alone)
     // Another adapter of the same name, and then the old one again.
     await load(part!.name, names[1])
-    const other = lease(lora)
+    const other = await lease(lora)
     expect(other.digest).not.toBe(digest)
     other.release()
     await load(part!.name, part!.name, true)
-    const again = lease(lora)
+    const again = await lease(lora)
     expect(again.digest).toBe(digest)
     expect(await greedyTokens(runtime, prompt, again, 20)).toEqual(alone)
   })

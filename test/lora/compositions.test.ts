@@ -5,6 +5,7 @@ import type { AdapterWeight } from '../../src/lora/composition.ts'
 import { Compositions } from '../../src/lora/compositions.ts'
 import type { NormalAdapter } from '../../src/lora/normal.ts'
 import { AdapterRegistry, type RegistryLease } from '../../src/lora/registry.ts'
+import { ScriptedStore } from '../support/scriptedStore.ts'
 import { TINY } from './makeAdapter.ts'
 
 function adapter(digest: string): NormalAdapter {
@@ -17,7 +18,7 @@ function adapter(digest: string): NormalAdapter {
   return { digest, modules: [{ layer: 0, projection: 'q', rank: 2, scale: 1, a, b }], maxRank: 2, byteLength: 128 }
 }
 
-function open({ slots = 3, bytes = 1e9 } = {}) {
+function open({ slots = 3, bytes = 1e9, limits = {} } = {}) {
   const free = Array.from({ length: slots }, (_, i) => slots - 1 - i)
   const loaded: string[] = []
   const pool = {
@@ -27,11 +28,12 @@ function open({ slots = 3, bytes = 1e9 } = {}) {
       return slot
     },
     unload: (slot: number) => void free.push(slot),
+    bytesOf: () => 1,
     freeBytes: bytes,
     maxSlots: slots,
     close: () => {},
   }
-  const registry = new AdapterRegistry(pool as never, ['base'])
+  const registry = new AdapterRegistry(pool as never, ['base'], limits)
   const compositions = new Compositions({ registry, spec: TINY, maxRank: 8 })
   return { registry, compositions, free, loaded }
 }
@@ -46,8 +48,8 @@ describe('Compositions', () => {
     const { registry, compositions, loaded } = open()
     registry.add('a', 'a', adapter('A'))
     registry.add('b', 'b', adapter('B'))
-    const one = compositions.lease(half('a', 'b'))!
-    const other = compositions.lease(half('b', 'a'))!
+    const one = (await compositions.lease(half('a', 'b')))!
+    const other = (await compositions.lease(half('b', 'a')))!
     await Promise.all([one.ready, other.ready])
     expect(loaded).toEqual(['a:0.5+b:0.5'])
     expect([one.slot, one.digest]).toEqual([other.slot, other.digest])
@@ -62,44 +64,46 @@ describe('Compositions', () => {
     other.release()
     expect(registry.status().map(({ leases }) => leases)).toEqual([0, 0])
     // It stays where it is for the next.
-    const next = compositions.lease(half('a', 'b'))!
+    const next = (await compositions.lease(half('a', 'b')))!
     expect(next.slot).toBe(one.slot)
     expect(loaded).toHaveLength(1)
     next.release()
   })
 
-  it('are nothing where one of the parts is not there, and then nothing is held', () => {
+  it('are nothing where one of the parts is not there, and then nothing is held', async () => {
     const { registry, compositions } = open()
     registry.add('a', 'a', adapter('A'))
-    expect(compositions.lease(half('a', 'gone'))).toBeNull()
+    expect(await compositions.lease(half('a', 'gone'))).toBeNull()
     expect(registry.status()).toMatchObject([{ leases: 0 }])
     expect(compositions.size).toBe(0)
   })
 
-  it('hold nothing when they are refused', () => {
+  it('hold nothing when they are refused', async () => {
     const { registry, compositions } = open()
     registry.add('a', 'a', adapter('A'))
     registry.add('dora', 'd', { ...adapter('D'), invocation: [1] })
     for (const ask of [() => compositions.lease(half('a', 'dora')), () => compositions.check(half('dora', 'a'))]) {
-      expect(ask).toThrow("The lora adapter 'dora' has an invocation")
+      await expect(ask()).rejects.toThrow("The lora adapter 'dora' has an invocation")
     }
-    expect(() => compositions.check(half('a', 'dora').slice(0, 1))).not.toThrow()
+    await compositions.check(half('a', 'dora').slice(0, 1))
     expect(registry.status().map(({ leases }) => leases)).toEqual([0, 0])
     expect([compositions.size, registry.residentCount]).toEqual([0, 0])
   })
 
-  it('are refused where the GPU could never hold them', () => {
+  it('are refused where the GPU could never hold them', async () => {
     const { registry, compositions } = open({ bytes: 500 })
     for (const name of 'abcd') registry.add(name, name, adapter(name))
-    expect(() => compositions.lease(half('a', 'b', 'c', 'd'))).toThrow(/takes \d+ bytes on the GPU, which has 500 for/)
-    expect(compositions.lease(half('a', 'b'))).not.toBeNull()
+    await expect(compositions.lease(half('a', 'b', 'c', 'd'))).rejects.toThrow(
+      /takes \d+ bytes on the GPU, which has 500 for/,
+    )
+    expect(await compositions.lease(half('a', 'b'))).not.toBeNull()
   })
 
   it('outlive a part that is unloaded until their last lease ends, and the unload waits for it', async () => {
     const { registry, compositions, free } = open()
     registry.add('a', 'a', adapter('A'))
     registry.add('b', 'b', adapter('B'))
-    const lease = compositions.lease(half('a', 'b'))!
+    const lease = (await compositions.lease(half('a', 'b')))!
     await lease.ready
     const leaving = registry.unload('a')!
     let isDone = false
@@ -107,7 +111,7 @@ describe('Compositions', () => {
       isDone = true
     })
     expect(leaving.leases).toBe(1)
-    expect(compositions.lease(half('a', 'b'))).toBeNull()
+    expect(await compositions.lease(half('a', 'b'))).toBeNull()
     expect(registry.holds('A')).toBe(true)
     await settle()
     expect([isDone, lease.slot]).toEqual([false, 0])
@@ -122,13 +126,13 @@ describe('Compositions', () => {
     const { registry, compositions } = open()
     registry.add('a', 'a', adapter('A'))
     registry.add('b', 'b', adapter('B'))
-    const first = compositions.lease(half('a', 'b'))!
+    const first = (await compositions.lease(half('a', 'b')))!
     await first.ready
     first.release()
     expect([compositions.size, registry.residentCount]).toEqual([1, 1])
     registry.add('a', 'a', adapter('A2'), { replace: true })
     expect([compositions.size, registry.residentCount]).toEqual([0, 0])
-    const second = compositions.lease(half('a', 'b'))!
+    const second = (await compositions.lease(half('a', 'b')))!
     expect(second.digest).not.toBe(first.digest)
     await second.ready
     second.release()
@@ -140,25 +144,54 @@ describe('Compositions', () => {
     expect([compositions.size, registry.residentCount]).toEqual([0, 0])
   })
 
-  it('go when they were let go before they arrived', async () => {
+  it('that were let go before they arrived stay as any adapter does, until a part goes', async () => {
     const { registry, compositions, free } = open()
     registry.add('a', 'a', adapter('A'))
-    compositions.lease(half('a'))!.release()
+    const lease = await compositions.lease(half('a'))
+    lease!.release()
     await settle()
+    expect([compositions.size, registry.residentCount, free.length]).toEqual([1, 1, 2])
+    registry.remove('a')
     expect([compositions.size, registry.residentCount, free.length]).toEqual([0, 0, 3])
+  })
+
+  it('that lose a part while they are on their way go when they arrive', async () => {
+    const { registry, compositions, free } = open()
+    registry.add('a', 'a', adapter('A'))
+    const lease = await compositions.lease(half('a'))
+    lease!.release()
+    registry.remove('a')
+    await settle()
+    expect([compositions.size, registry.residentCount, registry.numVersions, free.length]).toEqual([0, 0, 0, 3])
+  })
+
+  it('read what is not in host memory, and say what became of it where it is gone', async () => {
+    const { registry, compositions } = open({ limits: { maxAdapters: 1 } })
+    const [a, b] = [new ScriptedStore(adapter('A')), new ScriptedStore(adapter('B'))]
+    registry.add('a', 'a', adapter('A'), { store: a })
+    registry.add('b', 'b', adapter('B'), { store: b })
+    const lease = await compositions.lease(half('a', 'b'))
+    await lease!.ready
+    expect([a.numReads, b.numReads, registry.host.size]).toEqual([1, 1, 2])
+    lease!.release()
+    expect(registry.host.size).toBe(1)
+    b.state = 'gone'
+    a.state = 'gone'
+    await expect(compositions.lease(half('a', 'b'))).rejects.toMatchObject({ code: 'adapter_files_gone' })
+    expect(registry.status().map(({ leases }) => leases)).toEqual([0, 0])
   })
 
   it('give way as any adapter does, and are forgotten when they have gone', async () => {
     const { registry, compositions } = open({ slots: 2 })
     for (const name of 'abc') registry.add(name, name, adapter(name))
     for (const pair of [half('a', 'b'), half('b', 'c'), half('a', 'c'), half('a'), half('b')]) {
-      const lease = compositions.lease(pair)!
+      const lease = (await compositions.lease(pair))!
       await lease.ready
       expect(registry.residentCount).toBeLessThanOrEqual(2)
       lease.release()
     }
     expect(compositions.size).toBeLessThanOrEqual(3)
-    const plans = registry.planRoom(adapter('new'), () => 1)
+    const plans = registry.planRoom('new', 1)
     expect(plans).toEqual({ evicts: [['a:0.5']], waits: false })
   })
 
@@ -181,8 +214,9 @@ describe('Compositions', () => {
         const leases: RegistryLease[] = []
         for (const each of actions) {
           if (each.kind === 'lease') {
-            const lease = compositions.lease(half(...each.of))
-            expect(lease === null).toBe(!each.of.every((name) => registry.find(name)))
+            const isMissing = !each.of.every((name) => registry.find(name))
+            const lease = await compositions.lease(half(...each.of))
+            expect(lease === null).toBe(isMissing)
             if (lease) leases.push(lease)
           } else if (each.kind === 'release') leases.splice(each.of, 1)[0]?.release()
           else if (each.kind === 'replace') registry.add(each.of, '', adapter(`${each.of}${made++}`), { replace: true })

@@ -2,6 +2,7 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import { LoraDirectory, type Subfolder, type Subfolders } from '../../src/lora/directory.ts'
 import { AdapterRefusedError } from '../../src/lora/errors.ts'
+import type { HostLimits } from '../../src/lora/hostTier.ts'
 import { AdapterLoader } from '../../src/lora/loader.ts'
 import { AdapterRegistry } from '../../src/lora/registry.ts'
 import { type Folder, memoryFolder } from '../../src/weights/folder.ts'
@@ -324,14 +325,14 @@ it('refuses by the loader what would never fit, with its reason', async () => {
 })
 
 describe('host memory', () => {
-  const open = (limits: { maxHostAdapters?: number; maxHostBytes?: number }) => {
-    const pool = { freeBytes: 1e9, maxSlots: 4, load: async () => 0, unload: () => {}, close: () => {} }
-    const registry = new AdapterRegistry(pool as never, [])
-    return { registry, loader: new AdapterLoader({ registry, spec: TINY, maxRank: 64, ...limits }) }
+  const open = (limits: HostLimits) => {
+    const pool = { freeBytes: 1e9, maxSlots: 4, load: async () => 0, unload: () => {} }
+    const registry = new AdapterRegistry(pool as never, [], limits)
+    return { registry, loader: new AdapterLoader({ registry, spec: TINY, maxRank: 64 }) }
   }
 
-  it('that is full refuses more, by number', async () => {
-    const { loader, registry } = open({ maxHostAdapters: 1 })
+  it('that is full of what was given in memory refuses more, by number', async () => {
+    const { loader, registry } = open({ maxAdapters: 1 })
     await loader.load('one', valid(2))
     await loader.load('same', valid(2))
     await expect(loader.load('two', valid(4))).rejects.toMatchObject({ code: 'adapter_memory_full', status: 409 })
@@ -341,15 +342,42 @@ describe('host memory', () => {
     expect(registry.list().map(({ name }) => name)).toEqual(['two'])
   })
 
-  it('that is full refuses more, by bytes', async () => {
+  it('that is full of what was given in memory refuses more, by bytes', async () => {
     const { loader, registry } = open({})
     await loader.load('one', valid(2))
-    const small = open({ maxHostBytes: registry.hostBytes * 2 })
+    const small = open({ maxBytes: registry.host.bytes * 2 })
     await small.loader.load('one', valid(2))
     await expect(small.loader.load('two', valid(4))).rejects.toThrow(
-      /^The adapter takes \d+ bytes, and the others take/,
+      /^The adapter takes \d+ bytes, and those that were given in memory take/,
     )
     await expect(small.loader.load('huge', valid(8))).rejects.toMatchObject({ code: 'adapter_too_large' })
     expect(small.registry.numVersions).toBe(1)
+  })
+
+  it('that is full of what came from files gives the oldest up, and reads it again when it is used', async () => {
+    const { loader, registry } = open({ maxAdapters: 2 })
+    const reads: string[] = []
+    const onDisk = (name: string, rank: number): Folder => {
+      const { isInMemory: _, ...folder } = valid(rank)
+      const open = (path: string) => {
+        reads.push(`${name}/${path}`)
+        return folder.open(path)
+      }
+      return { ...folder, name, open }
+    }
+    for (const [i, name] of ['one', 'two', 'three'].entries()) await loader.load(name, onDisk(name, 2 * i + 2))
+    const tiers = () => registry.status().map(({ tier, hostBytes }) => [tier, hostBytes > 0])
+    expect(tiers()).toEqual([
+      ['store', false],
+      ['host', true],
+      ['host', true],
+    ])
+    reads.length = 0
+    const lease = registry.lease('one')!
+    expect([lease.slot, lease.isRead]).toEqual([null, true])
+    await lease.ready
+    expect(reads).toEqual(['one/adapter_config.json', 'one/adapter_model.safetensors'])
+    expect(tiers()[0]).toEqual(['gpu', true])
+    expect(registry.host.size).toBe(2)
   })
 })

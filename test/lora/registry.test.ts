@@ -1,7 +1,8 @@
 /** Names over versions: replacing, unloading while in use, and what is said about it all. */
 import { describe, expect, it } from 'vitest'
+import { AdapterExistsError, AdapterNameError, TooManyPinnedError } from '../../src/lora/names.ts'
 import type { NormalAdapter } from '../../src/lora/normal.ts'
-import { AdapterExistsError, AdapterNameError, AdapterRegistry, TooManyPinnedError } from '../../src/lora/registry.ts'
+import { AdapterRegistry } from '../../src/lora/registry.ts'
 
 const adapter = (digest: string): NormalAdapter => ({ digest, modules: [], maxRank: 8, byteLength: 100 })
 

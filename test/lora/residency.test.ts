@@ -1,8 +1,10 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { AdapterNameError } from '../../src/lora/names.ts'
 import type { NormalAdapter } from '../../src/lora/normal.ts'
-import { AdapterNameError, AdapterRegistry } from '../../src/lora/registry.ts'
-import { type AdapterRoom, AdapterVersion, type Hold, Residency } from '../../src/lora/residency.ts'
+import { AdapterRegistry } from '../../src/lora/registry.ts'
+import { type AdapterRoom, type Hold, Residency } from '../../src/lora/residency.ts'
+import { AdapterVersion } from '../../src/lora/version.ts'
 
 const adapter = (digest: string): NormalAdapter => ({ digest, modules: [], maxRank: 8, byteLength: 1 })
 const version = (name: string) => new AdapterVersion(name, adapter(name))
@@ -55,20 +57,24 @@ describe('Residency', () => {
     expect(pool.loads).toEqual(['one'])
   })
 
-  it('lets go of what was given up while it was on its way', async () => {
+  it('tells of what was given up while it was on its way when it is there, unless somebody wants it again', async () => {
     const pool = new FakePool(2)
     const residency = new Residency(pool)
+    const told: (number | null)[] = []
+    residency.onUnleased(({ slot }) => told.push(slot))
     const one = version('one')
     residency.acquire(one).release()
-    residency.evict(one)
+    expect(told).toEqual([])
     await settle()
-    expect([pool.loads, pool.resident.size, one.slot, residency.size]).toEqual([['one'], 0, null, 0])
-    // Unless somebody wants it again before it is there.
-    residency.acquire(one).release()
+    expect([pool.loads, told]).toEqual([['one'], [0]])
     residency.evict(one)
+    residency.acquire(one).release()
     const again = residency.acquire(one)
     await again.ready
-    expect(again.slot).not.toBeNull()
+    await settle()
+    expect([again.slot, told]).toEqual([0, [0]])
+    again.release()
+    expect(told).toEqual([0, 0])
   })
 
   it('evicts the least recently used of what nothing leases', async () => {

@@ -17,13 +17,18 @@ describe('planTests', () => {
   it('hands everything it does not know to vitest', () => {
     expect(planTests(['test/lora', '--full', '-t', 'rank'])).toEqual({
       env: { LORIKEET_TEST_FULL: '1' },
+      browsers: true,
       vitestArgs: ['test/lora', '-t', 'rank'],
     })
   })
 
   it('takes the folder of a real model', () => {
     writeFileSync(join(folder, 'config.json'), '{}')
-    expect(planTests(['--real-model', folder])).toEqual({ env: { LORIKEET_REAL_MODEL: folder }, vitestArgs: [] })
+    expect(planTests(['--real-model', folder])).toEqual({
+      env: { LORIKEET_REAL_MODEL: folder },
+      browsers: false,
+      vitestArgs: [],
+    })
   })
 
   it('refuses a folder without a model, and no folder', () => {

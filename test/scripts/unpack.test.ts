@@ -3,7 +3,9 @@ import { createHash } from 'node:crypto'
 import { brotliCompressSync, gzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { cacheFolders, unpackSwiftShader } from '../../scripts/lib/swiftshader.mjs'
+import { unpackChromium } from '../../scripts/lib/chromium.mjs'
+import { cacheFolders } from '../../scripts/lib/chromiumPackage.mjs'
+import { unpackSwiftShader } from '../../scripts/lib/swiftshader.mjs'
 import { tarFiles } from '../../scripts/lib/tar.mjs'
 
 interface Entry {
@@ -89,10 +91,29 @@ describe('unpackSwiftShader', () => {
   })
 })
 
+describe('unpackChromium', () => {
+  it('puts the program and its libraries into one folder', () => {
+    const packed = new Map([
+      ['package/bin/chromium.br', brotliCompressSync(text('program'))],
+      ['package/bin/libs.tar.br', brotliCompressSync(tar([{ name: 'lib/libnss3.so', bytes: text('nss') }]))],
+      ['package/bin/gpu.tar.br', brotliCompressSync(tar([{ name: 'libEGL.so', bytes: text('egl') }]))],
+    ])
+    const tarball = gzipSync(tar([...packed].map(([name, bytes]) => ({ name, bytes }))))
+    const wanted = [...packed].map(([path, bytes]) => ({
+      path,
+      sha256: createHash('sha256').update(bytes).digest('hex'),
+    }))
+    expect([...unpackChromium(tarball, wanted).keys()]).toEqual(['chromium', 'libnss3.so', 'libEGL.so'])
+    expect(() => unpackChromium(tarball, [{ ...wanted[0]!, sha256: '' }])).toThrow('is not the file that was checked')
+  })
+})
+
 describe('the cache folder', () => {
   it("is the user's, as the XDG rules say, then the project's", () => {
-    expect(cacheFolders({ XDG_CACHE_HOME: '/cache', HOME: '/home/u' })[0]).toMatch(/^\/cache\/lorikeet\/swiftshader-/)
-    expect(cacheFolders({ HOME: '/home/u' })[0]).toMatch(/^\/home\/u\/\.cache\/lorikeet\/swiftshader-/)
-    expect(cacheFolders({ HOME: '/home/u' })[1]).toMatch(/\/\.cache\/swiftshader-/)
+    expect(cacheFolders('swiftshader', { XDG_CACHE_HOME: '/cache', HOME: '/home/u' })[0]).toMatch(
+      /^\/cache\/lorikeet\/swiftshader-/,
+    )
+    expect(cacheFolders('swiftshader', { HOME: '/home/u' })[0]).toMatch(/^\/home\/u\/\.cache\/lorikeet\/swiftshader-/)
+    expect(cacheFolders('swiftshader', { HOME: '/home/u' })[1]).toMatch(/\/\.cache\/swiftshader-/)
   })
 })

@@ -2,7 +2,8 @@
 
 import type { AdapterLease } from '../../src/engine/generation.ts'
 import type { NormalAdapter } from '../../src/lora/normal.ts'
-import { type AdapterRoom, AdapterVersion, Residency } from '../../src/lora/residency.ts'
+import { type AdapterRoom, Residency } from '../../src/lora/residency.ts'
+import { AdapterVersion } from '../../src/lora/version.ts'
 
 export interface RoomOptions {
   readonly slots: number

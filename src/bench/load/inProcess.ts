@@ -10,7 +10,7 @@ import type { Facts } from './loadReport.ts'
 import { tokenPrompts } from './requests.ts'
 import { BenchError, type ScenarioName, syntheticWishes } from './scenarios.ts'
 import type { RequestWishes, Subject } from './subject.ts'
-import type { Target } from './sweep.ts'
+import type { Scenario, Target } from './sweep.ts'
 
 export interface InProcessPlan extends RequestWishes {
   /** The model with the adapters that were named. */
@@ -24,15 +24,24 @@ export interface InProcessPlan extends RequestWishes {
 /** @throws BenchError, and what opening the model throws */
 export async function openInProcess(plan: InProcessPlan): Promise<Subject> {
   const bird = await Lorikeet.open(plan.open)
+  let merged: Lorikeet | null = null
   try {
-    return subjectOf(bird, plan)
+    merged = await openMerged(plan)
+    return subjectOf(bird, merged, plan)
   } catch (error) {
+    await merged?.close()
     await bird.close()
     throw error
   }
 }
 
-function subjectOf(bird: Lorikeet, plan: InProcessPlan): Subject {
+/** A second model, with the first adapter that was named folded into it; null where nobody asks for it or none was named. */
+async function openMerged({ open, scenarios }: InProcessPlan): Promise<Lorikeet | null> {
+  const [merge] = open.adapters ?? []
+  return merge && scenarios.includes('merged') ? await Lorikeet.open({ ...open, adapters: [], merge }) : null
+}
+
+function subjectOf(bird: Lorikeet, merged: Lorikeet | null, plan: InProcessPlan): Subject {
   const { maxModelLen } = bird.runtime.engine.limits
   if (plan.longest > maxModelLen) {
     throw new BenchError(
@@ -49,21 +58,25 @@ function subjectOf(bird: Lorikeet, plan: InProcessPlan): Subject {
     return scenario === 'single' && named.length > 0 ? named.slice(0, 1) : synthetic(scenario)
   }
   return {
-    scenarios: plan.scenarios.flatMap((name) => {
-      if (name === 'merged') return []
+    scenarios: plan.scenarios.flatMap((name): Scenario[] => {
+      if (name === 'merged')
+        return merged ? [{ name, target: targetOf(merged, plan), models: [merged.modelNames[0]] }] : []
       if (models(name).length > 0) return [{ name, target, models: models(name) }]
       throw new BenchError('--scenario', `${name} needs adapters: name some with --lora-modules.`)
     }),
     facts: factsOf(bird),
     device: deviceFacts(bird.runtime.gpu),
     isSoftware: bird.runtime.gpu.can.software,
-    notes: plan.scenarios.includes('merged') ? [NO_MERGED] : [],
+    notes: plan.scenarios.includes('merged') && !merged ? [NO_MERGED] : [],
     closingNotes: () => closingNotes(bird),
-    close: () => bird.close(),
+    close: async () => {
+      await merged?.close()
+      await bird.close()
+    },
   }
 }
 
-const NO_MERGED = 'merged was left out: this version of lorikeet cannot fold an adapter into the base.'
+const NO_MERGED = 'merged was left out: name the adapter to fold into the base with --lora-modules.'
 
 /** Registers what the scenarios want, and returns whom each of them asks. */
 function addSynthetic(

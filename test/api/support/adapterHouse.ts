@@ -86,6 +86,7 @@ function fakePool(slots: number) {
     freeBytes: 1e9,
     maxSlots: slots,
     load: async () => free.pop() ?? null,
+    bytesOf: () => 1,
     unload: (slot: number) => void free.push(slot),
     close: () => {},
   }

@@ -92,6 +92,7 @@ export function fakeHouse(
   const service: Service = {
     modelNames: ['org/tiny', 'tiny'],
     modelRoot: 'models/tiny',
+    merged: null,
     created: 1_700_000_000,
     engine,
     tokenizer,
@@ -103,7 +104,7 @@ export function fakeHouse(
       status: () => [],
       lease,
     },
-    compositions: { lease: () => null, check: () => {} },
+    compositions: { lease: async () => null, check: async () => {} },
     defaultScales: new DefaultScales(),
     control: null,
     telemetry: fakeTelemetry(engine),

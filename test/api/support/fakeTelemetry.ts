@@ -37,7 +37,10 @@ export function fakeTelemetry(engine: Measured, meter: EngineMeter = new EngineM
     adaptersAtWork: () => engine.adaptersAtWork?.() ?? { running: [], waiting: [] },
     adapters: () => ({
       loaded: 2,
+      known: 5,
       hostBytes: 3000,
+      maxHostBytes: 4000,
+      reading: 0,
       resident: 1,
       maxResident: 8,
       capacityBytes: 10_000,
