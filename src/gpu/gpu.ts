@@ -11,6 +11,7 @@ import type { GpuHost } from './host.ts'
 import type { Kernel, KernelDefinition, Specialisation } from './kernel.ts'
 import { KernelCache } from './kernelCache.ts'
 import { BufferLedger, type BufferSpec, type Tracked } from './ledger.ts'
+import { Nudger } from './nudge.ts'
 import { type ProfileMode, Profiler } from './profiler.ts'
 import { ReadbackRing } from './readbackRing.ts'
 import { StepRecorder } from './recorder.ts'
@@ -28,6 +29,7 @@ export class Gpu {
   readonly #host: GpuHost
   readonly #kernels: KernelCache
   readonly #faults: Faults | null
+  readonly #nudger: Nudger | null
   #profiler: Profiler | null = null
   #lost: GpuLostError | null = null
   #fault: InvariantError | null = null
@@ -38,6 +40,7 @@ export class Gpu {
     this.#faults = faults
     faults?.attach(device)
     this.device = device
+    this.#nudger = host.needsNudges ? new Nudger(() => device.queue.submit([])) : null
     this.can = capabilitiesOf(adapter, device)
     this.#kernels = new KernelCache(device, this.can, this.counters)
     // A validation error outside any scope is a bug of ours: keep the first one and fail the next use of the device.
@@ -155,7 +158,7 @@ export class Gpu {
   async idle(): Promise<void> {
     this.#stagedBytes = 0
     this.device.queue.submit([])
-    await this.device.queue.onSubmittedWorkDone()
+    await this.#noticed(this.device.queue.onSubmittedWorkDone())
     this.#throwIfBroken()
   }
 
@@ -186,7 +189,7 @@ export class Gpu {
       const encoder = this.device.createCommandEncoder()
       encoder.copyBufferToBuffer(source.buffer, byteOffset, target.buffer, 0, Math.ceil(byteLength / 4) * 4)
       this.device.queue.submit([encoder.finish()])
-      await target.buffer.mapAsync(GPUMapMode.READ)
+      await this.#noticed(target.buffer.mapAsync(GPUMapMode.READ))
       const bytes = new Uint8Array(target.buffer.getMappedRange().slice(0, byteLength))
       target.buffer.unmap()
       return bytes
@@ -209,8 +212,14 @@ export class Gpu {
     return new ReadbackRing(buffers, {
       counters: this.counters,
       faults: this.#faults,
+      noticed: (wait) => this.#noticed(wait),
       explain: (cause) => this.#explain(cause),
     })
+  }
+
+  /** A wait for the device, on hosts that would notice its end late. */
+  #noticed<Result>(wait: Promise<Result>): Promise<Result> {
+    return this.#nudger ? this.#nudger.during(wait) : wait
   }
 
   /** A lost device rejects what waits for it before it says that it is lost. */

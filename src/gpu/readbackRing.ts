@@ -17,6 +17,8 @@ export interface PendingReadback {
 export interface ReadbackPort {
   readonly counters: Counters
   readonly faults: Faults | null
+  /** The same wait, whose end is noticed in time. */
+  noticed<Result>(wait: Promise<Result>): Promise<Result>
   /** What a mapping that failed so means. */
   explain(cause: unknown): Promise<LorikeetError>
 }
@@ -47,9 +49,9 @@ export class ReadbackRing {
   }
 
   async #read(target: Tracked, byteLength: number): Promise<Uint8Array<ArrayBuffer>> {
-    const { counters, faults } = this.#port
+    const { counters, faults, noticed } = this.#port
     try {
-      await target.buffer.mapAsync(GPUMapMode.READ, 0, byteLength)
+      await noticed(target.buffer.mapAsync(GPUMapMode.READ, 0, byteLength))
       const bytes = new Uint8Array(target.buffer.getMappedRange(0, byteLength).slice(0))
       target.buffer.unmap()
       await faults?.onReadback()
