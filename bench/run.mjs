@@ -1,7 +1,8 @@
 // Runs a script out of the sources: node bench/run.mjs bench/mixing.ts [arguments], or src/cli/main.ts for the command
-// line without a build. Vite resolves the TypeScript and WGSL imports. To the script its arguments look as if node ran it.
+// line without a build. Vite resolves the TypeScript and WGSL imports. To the script it looks as if node ran it, with this
+// file as one of node's own options: so it can start itself again.
 import { runnerImport } from 'vite'
 
-const [script] = process.argv.splice(2, 1)
+process.execArgv.push(...process.argv.splice(1, 1))
 const { module: plugin } = await runnerImport('./build/wgslText.ts', { configFile: false })
-await runnerImport(`./${script}`, { configFile: false, plugins: [plugin.wgslText()] })
+await runnerImport(`./${process.argv[1]}`, { configFile: false, plugins: [plugin.wgslText()] })

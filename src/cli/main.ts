@@ -2,6 +2,7 @@
 import { CommanderError } from 'commander'
 import { bench } from './bench.ts'
 import { kernels } from './benchKernels.ts'
+import { doctor } from './doctor.ts'
 import { describeProblem } from './problem.ts'
 import { createProgram } from './program.ts'
 import { serve, type Terminal } from './serve.ts'
@@ -25,15 +26,19 @@ const terminal: Terminal = {
 
 /** Exit code. */
 async function run(args: readonly string[]): Promise<number> {
+  let exitCode = 0
   const verbose = args.includes('--verbose') || (process.env.DEBUG ?? '') !== ''
   try {
     const program = createProgram({
       serve: (flags) => serve(flags, terminal),
       bench: (flags) => bench(flags, { ...terminal, args }),
       benchKernels: (names, flags) => kernels(names, flags, { ...terminal, args }),
+      doctor: async (flags) => {
+        exitCode = await doctor(flags, { ...terminal, args, self: [...process.execArgv, process.argv[1]!] })
+      },
     })
     await program.parseAsync(args, { from: 'user' })
-    return 0
+    return exitCode
   } catch (error) {
     // commander has written its own message or the help.
     if (error instanceof CommanderError) return error.exitCode

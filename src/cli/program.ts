@@ -2,6 +2,7 @@
 import { Command, Option } from 'commander'
 import { VERSION } from '../version.ts'
 import { addBench, type BenchActions } from './benchFlags.ts'
+import { addDoctor, type DoctorActions } from './doctorFlags.ts'
 import { type EngineFlags, engineOptions } from './engineFlags.ts'
 import {
   type AdapterPath,
@@ -41,7 +42,7 @@ export interface ServeFlags extends EngineFlags {
   readonly verbose?: boolean
 }
 
-export interface Actions extends BenchActions {
+export interface Actions extends BenchActions, DoctorActions {
   serve(flags: ServeFlags): Promise<void>
 }
 
@@ -131,6 +132,7 @@ export function createProgram(actions: Actions): Command {
     .action((flags: ServeFlags) => actions.serve(flags))
   for (const each of engineOptions()) serve.addOption(each)
   addBench(program, actions)
+  addDoctor(program, actions)
   return program
 }
 

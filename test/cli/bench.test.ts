@@ -39,6 +39,7 @@ async function run(...args: string[]): Promise<{ out: string; err: string; repor
   const program = createProgram({
     serve: async () => {},
     benchKernels: async () => {},
+    doctor: async () => {},
     bench: async (given) => {
       flags = given
     },

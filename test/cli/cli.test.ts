@@ -14,7 +14,8 @@ import { InvariantError } from '../../src/errors.ts'
 import { ListenError } from '../../src/hosts/server.ts'
 
 /** Commands that do nothing. */
-const NOTHING: Actions = { serve: async () => {}, bench: async () => {}, benchKernels: async () => {} }
+const nothing = async (): Promise<void> => {}
+const NOTHING: Actions = { serve: nothing, bench: nothing, benchKernels: nothing, doctor: nothing }
 
 /** The flags that reach `serve`. */
 async function flagsOf(...args: string[]): Promise<ServeFlags> {

@@ -1,0 +1,35 @@
+/** Whether a model runs on a device: opened, asked for a few tokens, closed. */
+import { Lorikeet, type OpenOptions } from '../../lorikeet.ts'
+import type { ModelTrial } from './diagnosis.ts'
+
+const NUM_TOKENS = 8
+
+/** Never throws: why it does not run is the result. */
+export async function tryModel(name: string, options: OpenOptions): Promise<ModelTrial> {
+  let bird: Lorikeet | null = null
+  try {
+    const start = performance.now()
+    bird = await Lorikeet.open(options)
+    const openedAt = performance.now()
+    const body = { prompt: [1, 2, 3], max_tokens: NUM_TOKENS, temperature: 0, ignore_eos: true, return_token_ids: true }
+    const response = await bird.fetch('http://lorikeet/v1/completions', { method: 'POST', body: JSON.stringify(body) })
+    if (!response.ok) throw new Error(await response.text())
+    const endedAt = performance.now()
+    const { spec, sizes, gpu } = bird.runtime
+    return {
+      name,
+      facts: {
+        loaded: `in ${((openedAt - start) / 1000).toFixed(2)} s`,
+        'first tokens': `${NUM_TOKENS} in ${((endedAt - openedAt) / 1000).toFixed(2)} s, shaders compiled on the way`,
+        shape: `${spec.numLayers} layers of ${spec.hiddenSize}, vocabulary ${spec.vocabSize}`,
+        context: `${sizes.maxModelLen} tokens, ${sizes.maxSpans} sequences at once`,
+        'GPU memory': `${Math.round(gpu.ledger.bytes / 2 ** 20)} MiB`,
+      },
+      problem: null,
+    }
+  } catch (error) {
+    return { name, facts: null, problem: error instanceof Error ? error.message : String(error) }
+  } finally {
+    await bird?.close()
+  }
+}
