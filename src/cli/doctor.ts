@@ -12,8 +12,10 @@ import { NoGpuError } from '../gpu/errors.ts'
 import { currentHost } from '../hosts/current.ts'
 import type { BenchTerminal } from './bench.ts'
 import { driverCaches, driverFacts } from './drivers.ts'
+import { embeddedModel } from './embedded.ts'
 import { type DeviceFlags, deviceWishOf } from './engineFlags.ts'
 import { hostFacts } from './hostFacts.ts'
+import type { Terminal } from './serve.ts'
 
 export interface DoctorFlags extends DeviceFlags {
   readonly model?: string
@@ -24,6 +26,7 @@ export interface DoctorFlags extends DeviceFlags {
 
 /** The process, and how it was started. */
 export interface DoctorTerminal extends BenchTerminal {
+  readonly env: Terminal['env']
   /** What Node is called with to run this program again. */
   readonly self: readonly string[]
 }
@@ -58,7 +61,7 @@ const PHASE = 'examining: '
 /** Examines the device and tries the model in this process. */
 export async function attempt(
   flags: DoctorFlags,
-  { env }: Pick<BenchTerminal, 'env'>,
+  { modelFolders }: Pick<BenchTerminal, 'modelFolders'>,
   onPhase: (phase: string) => void,
 ): Promise<Attempt> {
   try {
@@ -66,7 +69,7 @@ export async function attempt(
     const host = await currentHost()
     const gpu = await host.openGpu(deviceWishOf(flags))
     const examination = await examine(gpu, onPhase).finally(() => gpu.close())
-    const model = flags.model ?? env.LORIKEET_DEFAULT_MODEL
+    const model = flags.model ?? embeddedModel(modelFolders)?.model
     if (model === undefined || examination.failure) return { kind: 'examined', examination, model: null }
     onPhase(`the model ${model}`)
     return { kind: 'examined', examination, model: await tryModel(model, { model, gpu: deviceWishOf(flags) }) }

@@ -36,7 +36,7 @@ export function wantedModel(
 }
 
 /** The first of `folders` that has a model in it, or null. */
-function embeddedModel(folders: readonly URL[]): WantedModel | null {
+export function embeddedModel(folders: readonly URL[]): WantedModel | null {
   const model = folders.map((folder) => fileURLToPath(folder)).find((path) => existsSync(join(path, 'config.json')))
   return model === undefined ? null : { model, adapters: adaptersIn(join(model, 'adapters')) }
 }
