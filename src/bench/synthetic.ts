@@ -3,7 +3,8 @@
  * bytes in JavaScript, while each takes its own place on the GPU.
  */
 import type { LoraModule, NormalAdapter } from '../lora/normal.ts'
-import { type ModelSpec, PROJECTIONS, projectionShape } from '../model/spec.ts'
+import { type ModelSpec, PROJECTION_MODULES, PROJECTIONS, projectionShape } from '../model/spec.ts'
+import { type Folder, memoryFolder } from '../weights/folder.ts'
 
 export class SyntheticAdapters {
   readonly #spec: ModelSpec
@@ -20,6 +21,39 @@ export class SyntheticAdapters {
     const byteLength = modules.reduce((sum, { a, b }) => sum + a.bytes.length + b.bytes.length, 0)
     return { digest: `synthetic ${name} of rank ${rank}`, modules, maxRank: rank, byteLength }
   }
+}
+
+/** The same as a PEFT folder, for who reads one. */
+export function syntheticFolder(spec: ModelSpec, name: string, rank: number): Folder {
+  const tensors = modulesOf(spec, rank).flatMap(({ layer, projection, a, b }) => {
+    const path = `base_model.model.model.layers.${layer}.${PROJECTION_MODULES[projection]}`
+    return [
+      [`${path}.lora_A.weight`, a],
+      [`${path}.lora_B.weight`, b],
+    ] as const
+  })
+  const header: Record<string, unknown> = {}
+  let end = 0
+  for (const [tensor, { shape, bytes }] of tensors) {
+    header[tensor] = { dtype: 'F16', shape, data_offsets: [end, end + bytes.length] }
+    end += bytes.length
+  }
+  const text = new TextEncoder().encode(JSON.stringify(header))
+  const file = new Uint8Array(8 + text.length + end)
+  new DataView(file.buffer).setBigUint64(0, BigInt(text.length), true)
+  file.set(text, 8)
+  let at = 8 + text.length
+  for (const [, { bytes }] of tensors) {
+    file.set(bytes, at)
+    at += bytes.length
+  }
+  const config = {
+    peft_type: 'LORA',
+    r: rank,
+    lora_alpha: 2 * rank,
+    target_modules: PROJECTIONS.map((projection) => PROJECTION_MODULES[projection].split('.').at(-1)),
+  }
+  return memoryFolder(name, { 'adapter_config.json': JSON.stringify(config), 'adapter_model.safetensors': file })
 }
 
 function modulesOf(spec: ModelSpec, rank: number): LoraModule[] {

@@ -11,18 +11,12 @@ import { doctorText } from '../bench/report/doctorText.ts'
 import { NoGpuError } from '../gpu/errors.ts'
 import { currentHost } from '../hosts/current.ts'
 import type { BenchTerminal } from './bench.ts'
+import type { DoctorFlags } from './doctorFlags.ts'
 import { driverCaches, driverFacts } from './drivers.ts'
 import { embeddedModel } from './embedded.ts'
-import { type DeviceFlags, deviceWishOf } from './engineFlags.ts'
+import { deviceWishOf } from './engineFlags.ts'
 import { hostFacts } from './hostFacts.ts'
 import type { Terminal } from './serve.ts'
-
-export interface DoctorFlags extends DeviceFlags {
-  readonly model?: string
-  readonly json?: boolean
-  /** Examine in this process and write the attempt as JSON: what the command asks of its child. */
-  readonly examine?: boolean
-}
 
 /** The process, and how it was started. */
 export interface DoctorTerminal extends BenchTerminal {

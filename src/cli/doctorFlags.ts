@@ -1,7 +1,14 @@
 /** The flags of `lorikeet doctor`. */
 import { type Command, Option } from 'commander'
-import type { DoctorFlags } from './doctor.ts'
-import { deviceOptions } from './engineFlags.ts'
+import { type DeviceFlags, deviceOptions } from './engineFlags.ts'
+
+/** As commander names them. */
+export interface DoctorFlags extends DeviceFlags {
+  readonly model?: string
+  readonly json?: boolean
+  /** Examine in this process and write the attempt as JSON: what the command asks of its child. */
+  readonly examine?: boolean
+}
 
 export interface DoctorActions {
   doctor(flags: DoctorFlags): Promise<void>

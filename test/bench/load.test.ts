@@ -187,7 +187,7 @@ describe('scenarios', () => {
 
   it('are chosen by what there is', () => {
     expect(defaultScenarios({ named: false, synthetic: false })).toEqual(['base'])
-    expect(defaultScenarios({ named: true, synthetic: true })).toEqual(['base', 'single', 'adapters'])
+    expect(defaultScenarios({ named: true, synthetic: true })).toEqual([...['base', 'merged', 'single', 'adapters']])
     expect(defaultScenarios({ named: false, synthetic: true })).toContain('mixed-ranks')
   })
 })

@@ -2,9 +2,10 @@
  * A model in this process as the subject of a benchmark. Requests go through its `fetch`: all that a client of the
  * library pays is measured, and no network.
  */
+import { LorikeetError } from '../../errors.ts'
 import { Lorikeet, type OpenOptions } from '../../lorikeet.ts'
 import { deviceFacts } from '../device.ts'
-import { SyntheticAdapters } from '../synthetic.ts'
+import { SyntheticAdapters, syntheticFolder } from '../synthetic.ts'
 import { ask, type ClientOptions } from './client.ts'
 import type { Facts } from './loadReport.ts'
 import { tokenPrompts } from './requests.ts'
@@ -24,31 +25,49 @@ export interface InProcessPlan extends RequestWishes {
 /** @throws BenchError, and what opening the model throws */
 export async function openInProcess(plan: InProcessPlan): Promise<Subject> {
   const bird = await Lorikeet.open(plan.open)
-  let merged: Lorikeet | null = null
+  let merged: Lorikeet | string | null = null
   try {
-    merged = await openMerged(plan)
+    checkLengths(bird, plan)
+    merged = await openMerged(bird, plan)
     return subjectOf(bird, merged, plan)
   } catch (error) {
-    await merged?.close()
+    if (merged instanceof Lorikeet) await merged.close()
     await bird.close()
     throw error
   }
 }
 
-/** A second model, with the first adapter that was named folded into it; null where nobody asks for it or none was named. */
-async function openMerged({ open, scenarios }: InProcessPlan): Promise<Lorikeet | null> {
-  const [merge] = open.adapters ?? []
-  return merge && scenarios.includes('merged') ? await Lorikeet.open({ ...open, adapters: [], merge }) : null
+function checkLengths({ runtime }: Lorikeet, { longest }: InProcessPlan): void {
+  const { maxModelLen } = runtime.engine.limits
+  if (longest <= maxModelLen) return
+  throw new BenchError(
+    '--isl',
+    `a prompt and an answer may come to ${longest} tokens together, and the model takes ${maxModelLen}. Lower --isl or --osl.`,
+  )
 }
 
-function subjectOf(bird: Lorikeet, merged: Lorikeet | null, plan: InProcessPlan): Subject {
-  const { maxModelLen } = bird.runtime.engine.limits
-  if (plan.longest > maxModelLen) {
-    throw new BenchError(
-      '--isl',
-      `a prompt and an answer may come to ${plan.longest} tokens together, and the model takes ${maxModelLen}. Lower --isl or --osl.`,
-    )
+/**
+ * The same model a second time with an adapter folded in, on a device of its own: so that rounds can take turns. A sentence
+ * where that cannot be, as when there is no memory for two.
+ */
+async function openMerged(
+  bird: Lorikeet,
+  { open, scenarios, ranks }: InProcessPlan,
+): Promise<Lorikeet | string | null> {
+  if (!scenarios.includes('merged')) return null
+  const { adapters: named = [], ...rest } = open
+  const merge = named[0] ?? { name: MERGED, source: syntheticFolder(bird.runtime.spec, MERGED, ranks[0]!) }
+  try {
+    return await Lorikeet.open({ ...rest, merge })
+  } catch (error) {
+    if (!(error instanceof LorikeetError)) throw error
+    return `merged was left out: ${error.message}`
   }
+}
+
+const MERGED = 'merged'
+
+function subjectOf(bird: Lorikeet, merged: Lorikeet | string | null, plan: InProcessPlan): Subject {
   const named = bird.adapters.list().map(({ name }) => name)
   const synthetic = addSynthetic(bird, plan, named.length > 0)
   const target = targetOf(bird, plan)
@@ -59,24 +78,25 @@ function subjectOf(bird: Lorikeet, merged: Lorikeet | null, plan: InProcessPlan)
   }
   return {
     scenarios: plan.scenarios.flatMap((name): Scenario[] => {
-      if (name === 'merged')
-        return merged ? [{ name, target: targetOf(merged, plan), models: [merged.modelNames[0]] }] : []
+      if (name === 'merged') {
+        return merged instanceof Lorikeet
+          ? [{ name, target: targetOf(merged, plan), models: [merged.modelNames[0]] }]
+          : []
+      }
       if (models(name).length > 0) return [{ name, target, models: models(name) }]
       throw new BenchError('--scenario', `${name} needs adapters: name some with --lora-modules.`)
     }),
     facts: factsOf(bird),
     device: deviceFacts(bird.runtime.gpu),
     isSoftware: bird.runtime.gpu.can.software,
-    notes: plan.scenarios.includes('merged') && !merged ? [NO_MERGED] : [],
+    notes: typeof merged === 'string' ? [merged] : [],
     closingNotes: () => closingNotes(bird),
     close: async () => {
-      await merged?.close()
       await bird.close()
+      if (merged instanceof Lorikeet) await merged.close()
     },
   }
 }
-
-const NO_MERGED = 'merged was left out: name the adapter to fold into the base with --lora-modules.'
 
 /** Registers what the scenarios want, and returns whom each of them asks. */
 function addSynthetic(

@@ -44,6 +44,6 @@ export function syntheticWishes(scenario: ScenarioName, count: number, ranks: re
 
 /** What is measured when nobody says what. */
 export function defaultScenarios(has: { readonly named: boolean; readonly synthetic: boolean }): ScenarioName[] {
-  if (has.named) return ['base', 'single', 'adapters']
-  return has.synthetic ? ['base', 'single', 'same-rank', 'mixed-ranks'] : ['base']
+  if (has.named) return ['base', 'merged', 'single', 'adapters']
+  return has.synthetic ? ['base', 'merged', 'single', 'same-rank', 'mixed-ranks'] : ['base']
 }
