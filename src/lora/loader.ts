@@ -111,7 +111,9 @@ export class AdapterLoader {
    * not the weights of a base that came with them.
    */
   #storeOf(folder: Folder, { accept = [] }: LoadOptions): AdapterStore {
-    const options = { maxRank: this.#maxRank, maxBytes: this.#registry.host.maxBytes, accept, isKnown: true }
+    const baseRows = this.#baseRows
+    const limits = { maxRank: this.#maxRank, maxBytes: this.#registry.host.maxBytes, accept }
+    const options = { ...limits, isKnown: true, ...(baseRows && { baseRows }) }
     return {
       name: folder.name,
       read: (signal) =>

@@ -4,7 +4,15 @@
  * weights as they are stored, and rounded once to the width they have in the file; biases and norms, which are f32 on the
  * GPU anyhow, are not rounded. Nothing of the base is kept in memory.
  */
-import { hasBias, type ModelSpec, PROJECTIONS, type Projection, projectionShape } from '../model/spec.ts'
+import {
+  GROUPS,
+  groupModules,
+  hasBias,
+  type ModelSpec,
+  type Projection,
+  placeOfProjection,
+  projectionShape,
+} from '../model/spec.ts'
 import { EMBEDDING, LM_HEAD } from '../model/tensorNames.ts'
 import { changedRows, type RowChange } from '../weights/changedRows.ts'
 import type { Checkpoint } from '../weights/checkpoint.ts'
@@ -16,8 +24,8 @@ import { bytesSource } from '../weights/source.ts'
 import { readTensor } from '../weights/tensorData.ts'
 import { checkpointRows } from './baseRows.ts'
 import { type AcceptableRefusal, AdapterRefusedError } from './errors.ts'
-import { embeddingRows, linearRows, replacedRows } from './mergedRows.ts'
-import { normPath, projectionPath } from './modules.ts'
+import { embeddingRows, linearRows, replacedRows, rowsWithin } from './mergedRows.ts'
+import { modulePath, normPath } from './modules.ts'
 import type { LoraModule, LoraVector, NormalAdapter, OwnRows, VocabularyChange } from './normal.ts'
 import { readAdapter } from './readAdapter.ts'
 
@@ -74,8 +82,11 @@ export function mergeIntoBase({ spec, checkpoint }: BaseModel, name: string, ada
   if (adapter.head?.lora?.loraBias) throw unmergeable(name, 'has a bias on lm_head, which the base has none of')
   const tensors = new Map(checkpoint.tensors)
   for (const module of adapter.modules) {
-    const weight = `${projectionPath(module.layer, module.projection)}.weight`
-    if (module.rank > 0) change(tensors, weight, name, [linearRows(module)])
+    if (module.rank === 0) continue
+    const weight = `${modulePath(spec, module.layer, module.projection)}.weight`
+    const { start } = placeOfProjection(spec, module.projection)
+    const { in: columns, out } = projectionShape(spec, module.projection)
+    change(tensors, weight, name, [rowsWithin(start, out, columns, linearRows(module))])
   }
   for (const { layer, norm, gain } of adapter.norms ?? []) {
     const weight = `${normPath(layer, norm)}.weight`
@@ -126,15 +137,18 @@ function mergeBiases(tensors: Tensors, spec: ModelSpec, modules: readonly LoraMo
     spec.bias[kind] || biased.some(({ projection }) => BIAS_OF[projection] === kind)
   const bias = { qkv: has('qkv'), o: has('o'), mlp: has('mlp') }
   for (let layer = 0; layer < spec.numLayers; layer++) {
-    for (const projection of PROJECTIONS.filter((each) => bias[BIAS_OF[each]])) {
-      const name = `${projectionPath(layer, projection)}.bias`
-      const before = hasBias(spec, projection) ? tensors.get(name)! : null
-      const module = biased.find((each) => each.layer === layer && each.projection === projection)
-      if (before && !module) continue
-      const { out } = projectionShape(spec, projection)
+    for (const { path, projections } of GROUPS.flatMap((group) => groupModules(spec, group))) {
+      const [first] = projections
+      if (!bias[BIAS_OF[first!]]) continue
+      const name = `model.layers.${layer}.${path}.bias`
+      const before = hasBias(spec, first!) ? tensors.get(name)! : null
+      const own = biased.filter((each) => each.layer === layer && projections.includes(each.projection))
+      if (before && own.length === 0) continue
+      const out = projections.reduce((sum, projection) => sum + projectionShape(spec, projection).out, 0)
+      const parts = own.map((module) => ({ module, start: placeOfProjection(spec, module.projection).start }))
       tensors.set(
         name,
-        madeTensor(name, [out], (signal) => biasWith(module ?? null, before, out, signal)),
+        madeTensor(name, [out], (signal) => biasWith(parts, before, out, signal)),
       )
     }
   }
@@ -142,17 +156,20 @@ function mergeBiases(tensors: Tensors, spec: ModelSpec, modules: readonly LoraMo
 }
 
 async function biasWith(
-  module: LoraModule | null,
+  parts: readonly { readonly module: LoraModule; readonly start: number }[],
   before: TensorInfo | null,
   out: number,
   signal?: AbortSignal,
 ): Promise<Float32Array<ArrayBuffer>> {
   const sum = new Float32Array(out)
-  if (module?.bias) sum.set(toFloat32(module.bias.bytes, module.bias.dtype))
-  else if (before) sum.set(toFloat32(await readTensor(before, signal), before.dtype as FloatDtype))
-  if (!module?.loraBias) return sum
-  const added = toFloat32(module.loraBias.bytes, module.loraBias.dtype)
-  return sum.map((value, o) => value + module.scale * added[o]!)
+  if (before) sum.set(toFloat32(await readTensor(before, signal), before.dtype as FloatDtype))
+  for (const { module, start } of parts) {
+    const { bias, loraBias, scale } = module
+    if (bias) sum.set(toFloat32(bias.bytes, bias.dtype), start)
+    if (!loraBias) continue
+    for (const [o, added] of toFloat32(loraBias.bytes, loraBias.dtype).entries()) sum[start + o]! += scale * added
+  }
+  return sum
 }
 
 /** Returns whether embedding and output layer are still one matrix. */

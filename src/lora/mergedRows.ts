@@ -22,6 +22,16 @@ export function linearRows({ rank, scale, a, b, magnitude }: LoraPart): RowChang
   }
 }
 
+/** A change of `count` rows of a larger matrix, from `start` on. */
+export function rowsWithin(start: number, count: number, columns: number, change: RowChange): RowChange {
+  return async (values, first, signal) => {
+    const from = Math.max(start, first)
+    const to = Math.min(start + count, first + values.length / columns)
+    if (from >= to) return
+    await change(values.subarray((from - first) * columns, (to - first) * columns), from - start, signal)
+  }
+}
+
 /**
  * The embedding `weight` [vocab, hidden]: token t gets scale * B A[:, t], and with DoRA each column the length that the
  * magnitude says, for which the whole embedding is read once more.

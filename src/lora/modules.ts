@@ -4,7 +4,14 @@
  * PEFT, so it has to be seen here too.
  */
 import type { NormName } from '../model/adapterTable.ts'
-import { GROUPS, groupModules, type ModelSpec, PROJECTION_MODULES, type Projection } from '../model/spec.ts'
+import {
+  GROUPS,
+  groupModules,
+  type ModelSpec,
+  PROJECTION_MODULES,
+  type Projection,
+  placeOfProjection,
+} from '../model/spec.ts'
 import { AdapterRefusedError, shown } from './errors.ts'
 import { CONFIG_FILE, type PeftConfig } from './peftConfig.ts'
 import type { MatchBudget } from './pythonRegex.ts'
@@ -46,9 +53,7 @@ export function projectionPath(layer: number, projection: Projection): string {
 
 /** Path of the module that a projection of a base is, or is part of. */
 export function modulePath(spec: ModelSpec, layer: number, projection: Projection): string {
-  const modules = GROUPS.flatMap((group) => groupModules(spec, group))
-  const { path } = modules.find(({ projections }) => projections.includes(projection))!
-  return `model.layers.${layer}.${path}`
+  return `model.layers.${layer}.${placeOfProjection(spec, projection).module.path}`
 }
 
 const NORM_MODULES: Readonly<Record<NormName, string>> = {

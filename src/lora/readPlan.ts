@@ -32,7 +32,10 @@ export interface ReadAdapterOptions {
   readonly accept?: readonly AcceptableRefusal[]
   /** The base's embedding and output layer, to compare with what an adapter says they are. Default: not compared. */
   readonly baseRows?: BaseRows
-  /** The caller knows the digest that it must have, so that its weights need not be searched for NaN. */
+  /**
+   * The caller knows the digest that it must have, so that its weights need not be searched for NaN, nor what came along with
+   * them be compared. What was left out for being the base's own is left out again only where `baseRows` say so.
+   */
   readonly isKnown?: boolean
   readonly signal?: AbortSignal
 }
@@ -51,7 +54,9 @@ export async function readPlan(
   const plan = await withoutBaseRows(planned, options.baseRows, options.signal)
   checkLimits(plan, options)
   const { baseWeights = [] } = plan
-  if (options.baseRows && !trustsBase(options)) await compareWithBase(baseWeights, options.baseRows, options.signal)
+  if (options.baseRows && !options.isKnown && !trustsBase(options)) {
+    await compareWithBase(baseWeights, options.baseRows, options.signal)
+  }
   const reader = new TensorReader(options)
   const modules: LoraModule[] = []
   const changes: { embedding?: Mutable<VocabularyChange>; head?: Mutable<VocabularyChange> } = {}

@@ -53,6 +53,17 @@ export function groupModules({ family }: ModelSpec, group: Group): readonly Line
   return projections.map((projection) => ({ path: PROJECTION_MODULES[projection], projections: [projection] }))
 }
 
+/** Where a projection is among the linear layers: the layer it is or is part of, and its first output there. */
+export function placeOfProjection(
+  spec: ModelSpec,
+  projection: Projection,
+): { readonly module: LinearModule; readonly start: number } {
+  const modules = GROUPS.flatMap((group) => groupModules(spec, group))
+  const module = modules.find(({ projections }) => projections.includes(projection))!
+  const before = module.projections.slice(0, module.projections.indexOf(projection))
+  return { module, start: before.reduce((sum, each) => sum + projectionShape(spec, each).out, 0) }
+}
+
 export type RopeScaling =
   | { readonly type: 'default' }
   | { readonly type: 'linear'; readonly factor: number }

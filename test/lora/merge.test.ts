@@ -101,6 +101,19 @@ describe('merging', () => {
     expect(after.checkpoint.tensors.get(q)).toBe(before.checkpoint.tensors.get(q))
   })
 
+  it("changes the rows of a fused module that are a projection's, and gives the module one bias", async () => {
+    const before = await base({ ...TINY, family: 'phi3' })
+    const modules = [module('q'), module('k', { loraBias: vector(4, 2) }), module('down')]
+    const after = mergeIntoBase(before, 'one', adapter({ modules }))
+    const name = 'model.layers.0.self_attn.qkv_proj.weight'
+    // Of 16 rows the first 8 are q's and the next 4 k's.
+    const wanted = (await values(before, name)).map((value, i) => value + (i < 12 * 8 ? 3 : 0))
+    expect(await values(after, name)).toEqual(wanted)
+    const bias = await values(after, 'model.layers.0.self_attn.qkv_proj.bias')
+    expect(bias).toEqual([...new Array(8).fill(0), ...new Array(4).fill(1), ...new Array(4).fill(0)])
+    expect(checkCheckpoint(after.spec, after.checkpoint).unused).toEqual([])
+  })
+
   it('unties embedding and output layer where only one of them changes', async () => {
     const before = await base(TINY)
     const { hiddenSize, vocabSize } = TINY

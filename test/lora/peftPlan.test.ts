@@ -122,6 +122,8 @@ describe('an embedding and an output layer that lie beside the adapter, named no
     const same = await read({}, { ...embed, ...head }, UNTIED, { baseRows })
     expect(same.digest).toBe(plain.digest)
     expect(same.byteLength).toBe(plain.byteLength)
+    // Read again, when its bytes have to come back.
+    expect((await read({}, { ...embed, ...head }, UNTIED, { baseRows, isKnown: true })).digest).toBe(plain.digest)
     const changed = { ...embed, [`${HEAD}.weight`]: f32([VOCAB, HIDDEN], 2.5) }
     const other = await read({}, changed, UNTIED, { baseRows })
     expect(other).toMatchObject({ head: { rows: { tokens: null, matrix: { shape: [VOCAB, HIDDEN] } } } })
