@@ -11,7 +11,7 @@ const BUILD_LIMIT_MS = 5 * 60_000
 const BROWSER_CONFIG = 'build/browser.config.ts'
 const STANDALONE_CONFIG = 'build/standalone.config.ts'
 /** Files that pages start; see there. */
-const STANDALONE = ['worker']
+const STANDALONE = ['worker', 'service-worker']
 const DEMO_CONFIG = 'demo/vite.config.ts'
 /** All that the bundles are made of. */
 const INPUTS = ['src', 'shaders', 'demo', 'models/aviary', 'build', 'vite.config.ts', 'package-lock.json']

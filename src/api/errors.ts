@@ -204,3 +204,10 @@ export function errorEnvelope(thrown: unknown): { status: number; body: ErrorEnv
 function typeOf(status: number): string {
   return TYPES[status] ?? (status < 500 ? 'BadRequestError' : 'InternalServerError')
 }
+
+/** When to try again, for the header of that name; null where trying again is no use. */
+export function retryAfterSeconds(error: unknown, status: number): number | null {
+  if (status !== 429 && status !== 503) return null
+  const stated = (error as { retryAfterSeconds?: unknown }).retryAfterSeconds
+  return typeof stated === 'number' ? stated : 1
+}

@@ -19,6 +19,7 @@ import {
   errorEnvelope,
   MethodNotAllowedError,
   RouteNotFoundError,
+  retryAfterSeconds,
   UnauthorizedError,
 } from './errors.ts'
 import type { Exchange } from './exchange.ts'
@@ -231,12 +232,6 @@ const MAX_NAMED = 20
 /** A field's name as a header may hold it. */
 function headerName(field: string): string {
   return encodeURIComponent(field.replace(/\p{Surrogate}/gu, '\ufffd')).slice(0, 128)
-}
-
-function retryAfterSeconds(error: unknown, status: number): number | null {
-  if (status !== 429 && status !== 503) return null
-  const stated = (error as { retryAfterSeconds?: unknown }).retryAfterSeconds
-  return typeof stated === 'number' ? stated : 1
 }
 
 /** What is our fault is an error with its stack, what is the client's a line for those who look closely. */

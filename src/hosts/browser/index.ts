@@ -7,3 +7,11 @@ export { type CacheOptions, openInWorker, type WorkerOptions } from './page/open
 export type { RemoteAdapters, RemoteLoadOptions, RemoteLorikeet } from './page/remoteLorikeet.ts'
 export type { OpenProgress, RemoteDevice } from './relay/protocol.ts'
 export { ClosedError, RemoteError, WorkerLostError } from './relay/remoteError.ts'
+export {
+  type OriginOptions,
+  type OriginServer,
+  type RegistrationOptions,
+  registerServiceWorker,
+  ServiceWorkerError,
+  serveOrigin,
+} from './service/serveOrigin.ts'

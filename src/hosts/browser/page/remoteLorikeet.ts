@@ -67,12 +67,12 @@ export class RemoteLorikeet {
     this.#link = link
     this.modelNames = opened.modelNames
     this.device = opened.device
-    this.adapters = new RemoteAdapters(async (...call) => (await this.link()).call(...call), options)
+    this.adapters = new RemoteAdapters(async (...call) => (await this.#alive()).call(...call), options)
     this.fetch = async (input, init) => {
       const request = new Request(input, init)
       const signal = init?.signal ?? (input instanceof Request ? input.signal : null)
       const data = await requestData(request)
-      return await fetchOver(await this.link(), data, signal)
+      return await fetchOver(await this.#alive(), data, signal)
     }
   }
 
@@ -93,11 +93,14 @@ export class RemoteLorikeet {
     return chat(this.fetch, options)
   }
 
-  /**
-   * The way to the worker, which is started anew if it has died; for what relays requests of others.
-   * @throws ClosedError; what opening the model again throws
-   */
-  async link(): Promise<WorkerLink> {
+  /** Hands a port to the worker; whoever is at its other end may fetch (see WorkerMessage). */
+  async connect(port: MessagePort): Promise<void> {
+    const link = await this.#alive()
+    link.send({ type: 'connect', port }, [port])
+  }
+
+  /** The way to the worker, which is started anew if it has died. @throws ClosedError; what opening the model throws */
+  async #alive(): Promise<WorkerLink> {
     if (this.#isClosed) throw new ClosedError()
     if (!this.#link.gone.aborted) return this.#link
     this.#reopening ??= this.#reopen().finally(() => {
