@@ -73,10 +73,15 @@ export class CachedFolder implements Folder {
     const base = folderAddress(url)
     const key = await keyOf(base.name)
     const release = await holdLock(place.locks, useLock(key), { mode: 'shared' })
-    const directory = await place.root.getDirectoryHandle(key, { create: true })
-    // Another tab may be writing the same note now.
-    await writeFolderNote(directory, { url: base.name, usedAt: Date.now() }).catch(() => {})
-    return new CachedFolder(base, place, onProgress, { directory, key, release: release! })
+    try {
+      const directory = await place.root.getDirectoryHandle(key, { create: true })
+      // Another tab may be writing the same note now.
+      await writeFolderNote(directory, { url: base.name, usedAt: Date.now() }).catch(() => {})
+      return new CachedFolder(base, place, onProgress, { directory, key, release: release! })
+    } catch (error) {
+      release!()
+      throw error
+    }
   }
 
   async open(path: string, signal?: AbortSignal): Promise<RandomAccess> {
@@ -157,7 +162,8 @@ export class CachedFolder implements Folder {
     const running = this.#downloads.get(path)
     if (running) return running
     const { locks } = this.#place
-    const lock = `lorikeet:file:${this.#key}:${await keyOf(path)}`
+    const key = await keyOf(path)
+    const lock = `lorikeet:file:${this.#key}:${key}`
     let release = await holdLock(locks, lock, { ifAvailable: true })
     if (!release) {
       this.#onProgress({ phase: 'wait', file: path, loadedBytes: 0, totalBytes: 0 })
@@ -172,9 +178,10 @@ export class CachedFolder implements Folder {
         release()
         return null
       }
-      const download = await this.#begin(path, isComplete ? null : note, release)
-      // Bytes of an earlier version: nobody needs them once there is a note of the next.
-      if (isComplete) void download.done.then(() => this.#directory.removeEntry(note.data)).catch(() => {})
+      if (!isComplete) return this.#begin(path, note, note?.data ?? `${key}.a`, release)
+      // Another version does not go over this one, which somebody may be reading, but takes its place in the end.
+      const download = this.#begin(path, null, note.data === `${key}.a` ? `${key}.b` : `${key}.a`, release)
+      download.done.then(() => this.#directory.removeEntry(note.data)).catch(() => {})
       return download
     } catch (error) {
       release()
@@ -182,21 +189,19 @@ export class CachedFolder implements Folder {
     }
   }
 
-  async #begin(path: string, note: FileNote | null, release: () => void): Promise<Download> {
+  #begin(path: string, note: FileNote | null, data: string, release: () => void): Download {
     const { root, locks, fetch, estimate, retries, backoffMs, checkpointBytes } = this.#place
-    const name = await noteName(path)
     const report = (loadedBytes: number, totalBytes: number): void =>
       this.#onProgress({ phase: 'download', file: path, loadedBytes, totalBytes })
     const download = new Download({
       url: this.#address(path),
       path: this.#label(path),
       directory: this.#directory,
-      note,
-      fetch,
+      ...{ note, data, fetch },
       signal: this.#giveUp.signal,
       onBytes: report,
       makeRoom: (bytes) => makeRoom(bytes, { root, locks, estimate, file: this.#label(path), folderKey: this.#key }),
-      saveNote: (saved) => writeJson(this.#directory, name, { ...saved, path }),
+      saveNote: async (saved) => await writeJson(this.#directory, await noteName(path), { ...saved, path }),
       ...(retries !== undefined && { retries }),
       ...(backoffMs !== undefined && { backoffMs }),
       ...(checkpointBytes !== undefined && { checkpointBytes }),

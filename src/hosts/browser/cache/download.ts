@@ -11,7 +11,7 @@ import { CacheFullError, type FileNote, openSync, type SyncFile } from './place.
 /** Bytes between two moments at which all that arrived is known to be on disk: what a crash costs at most. */
 const CHECKPOINT_BYTES = 8 << 20
 
-/** A file that changes while it is fetched is begun anew, but not for ever. */
+/** A file that is another each time it is asked for is begun anew, but not for ever. */
 const MOST_RESTARTS = 3
 
 export interface DownloadOptions {
@@ -20,6 +20,8 @@ export interface DownloadOptions {
   readonly directory: FileSystemDirectoryHandle
   /** Of an earlier try that was cut off. */
   readonly note: FileNote | null
+  /** Where the bytes go, when there is no note that says where they are. */
+  readonly data: string
   readonly fetch: (url: string, init: RequestInit) => Promise<Response>
   readonly signal: AbortSignal
   readonly onBytes: (loadedBytes: number, totalBytes: number) => void
@@ -45,15 +47,17 @@ export class Download {
   #note: FileNote
   #arrived = 0
   #isComplete = false
+  /** Somebody may have read of it: from now on it must stay the same file. */
+  #isAnnounced = false
   #announce: (size: number) => void = () => {}
   /** Who waits until so many bytes have arrived. */
   #waiting: { readonly end: number; readonly resolve: () => void }[] = []
   #numRestarts = 0
 
   constructor(options: DownloadOptions) {
-    const { url, path, note, fetch, retries, backoffMs } = options
+    const { url, path, note, data, fetch, retries, backoffMs } = options
     this.#options = options
-    this.#note = note ?? { path, size: null, kept: 0, data: dataName(), etag: null, lastModified: null }
+    this.#note = note ?? { path, size: null, kept: 0, data, etag: null, lastModified: null }
     this.#client = new RangeClient(url, {
       // The HTTP cache would keep a second copy.
       fetch: (address, init) => fetch(address, { ...init, cache: 'no-store' }),
@@ -61,7 +65,10 @@ export class Download {
       ...(backoffMs !== undefined && { backoffMs }),
     })
     const announced = new Promise<number>((resolve) => {
-      this.#announce = resolve
+      this.#announce = (size) => {
+        this.#isAnnounced = true
+        resolve(size)
+      }
     })
     this.done = this.#run()
     this.size = Promise.race([announced, this.done.then(({ size }) => size!)])
@@ -120,9 +127,11 @@ export class Download {
       return true
     } catch (error) {
       if (error instanceof Outdated) {
-        this.#restart()
-        if (++this.#numRestarts < MOST_RESTARTS) return false
-        const message = `${this.#client.name} answers with other bytes each time it is asked. Try again when it has settled.`
+        if (!this.#isAnnounced && ++this.#numRestarts < MOST_RESTARTS) {
+          this.#restart()
+          return false
+        }
+        const message = `${this.#client.name} changed while it was read, or its server stopped answering ranges. Try again.`
         throw new SourceError('file_unreadable', this.#client.name, message)
       }
       if (error instanceof NetworkFailure && this.#arrived > start) return false
@@ -145,6 +154,7 @@ export class Download {
     }
     if (response.status === 200) {
       // The server sends everything, whatever was asked for. How much that is, only its end says: it may be compressed.
+      if (this.#isAnnounced) throw drop()
       this.#restart()
       this.#note = { ...this.#note, etag, lastModified }
       return
@@ -181,7 +191,7 @@ export class Download {
         if (signal.aborted) throw abortReason(signal)
         if (size !== null && this.#arrived + piece.byteLength > size) throw new Outdated()
         this.#write(piece)
-        if (this.#arrived - this.#note.kept >= checkpointBytes) await this.#save()
+        if (size !== null && this.#arrived - this.#note.kept >= checkpointBytes) await this.#save()
       }
     }
     if (size !== null && this.#arrived < size) throw new NetworkFailure(`${this.#arrived} of ${size} bytes arrived`)
@@ -241,10 +251,6 @@ export class Download {
     this.#waiting = this.#waiting.filter((each) => !ready.includes(each))
     for (const { resolve } of ready) resolve()
   }
-}
-
-function dataName(): string {
-  return `${crypto.randomUUID()}.data`
 }
 
 /** Without what a server adds for a compressed answer: nginx makes the tag weak, Apache appends -gzip. */
