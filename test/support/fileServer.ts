@@ -13,7 +13,7 @@ export interface ServedRequest {
 
 export class FileServer {
   readonly base: string = 'https://files.example/model/'
-  readonly files = new Map<string, ServedFile>()
+  readonly files: Map<string, ServedFile> = new Map()
   /** What was asked since the last look. */
   readonly requests: ServedRequest[] = []
   isOnline = true
