@@ -3,7 +3,8 @@ import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
-const DENO = fileURLToPath(new URL('../../node_modules/.bin/deno', import.meta.url))
+/** The program itself. */
+export const DENO: string = fileURLToPath(new URL('../../node_modules/.bin/deno', import.meta.url))
 
 export interface DenoRun {
   /** Lines of its standard output that are JSON: drivers write there too. */
