@@ -116,7 +116,9 @@ const HALF_END = 65_520
 /** @throws AdapterRefusedError for what rounding would make infinite, and for what is that already, or NaN */
 function checkRange(values: Float32Array, { name, dtype }: TensorInfo, adapter: string): void {
   const end = (dtype as FloatDtype) === 'F16' ? HALF_END : Number.POSITIVE_INFINITY
-  if (values.every((value) => Math.abs(value) < end)) return
+  let at = 0
+  while (at < values.length && Math.abs(values[at]!) < end) at++
+  if (at === values.length) return
   const message = `With the lora adapter '${adapter}' merged into it ${name} has values beyond what ${dtype} holds.`
   throw new AdapterRefusedError('adapter_not_finite', name, message)
 }

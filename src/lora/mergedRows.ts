@@ -72,7 +72,7 @@ export function replacedRows({ tokens, matrix }: OwnRows): RowChange {
   }
 }
 
-/** values [rows, columns] += scale * coefficients [rows, rank] * directions [rank, columns] */
+/** values [rows, columns] += scale * coefficients [rows, rank] * directions [rank, columns], four ranks at a time */
 function addProduct(
   values: Float32Array,
   coefficients: Float32Array,
@@ -82,12 +82,18 @@ function addProduct(
 ): void {
   if (rank === 0) return
   const columns = directions.length / rank
+  const start = (r: number): number => Math.min(r, rank - 1) * columns
   for (let row = 0; row * columns < values.length; row++) {
-    const one = values.subarray(row * columns, (row + 1) * columns)
-    for (let r = 0; r < rank; r++) {
-      const factor = scale * coefficients[row * rank + r]!
-      const direction = directions.subarray(r * columns, (r + 1) * columns)
-      for (let c = 0; c < columns; c++) one[c]! += factor * direction[c]!
+    const first = row * columns
+    const factor = (r: number): number => (r < rank ? scale * coefficients[row * rank + r]! : 0)
+    for (let r = 0; r < rank; r += 4) {
+      const [f0, f1, f2, f3] = [factor(r), factor(r + 1), factor(r + 2), factor(r + 3)]
+      const [d0, d1, d2, d3] = [start(r), start(r + 1), start(r + 2), start(r + 3)]
+      for (let c = 0; c < columns; c++) {
+        const sum =
+          f0 * directions[d0 + c]! + f1 * directions[d1 + c]! + f2 * directions[d2 + c]! + f3 * directions[d3 + c]!
+        values[first + c]! += sum
+      }
     }
   }
 }

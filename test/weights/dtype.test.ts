@@ -1,10 +1,12 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { f16ToF32, fromFloat32, toFloat32 } from '../../src/weights/dtype.ts'
+import { fromFloat32, toFloat32 } from '../../src/weights/dtype.ts'
 
 const words = (values: readonly number[]) => new Uint8Array(Uint16Array.from(values).buffer)
 
-describe('f16ToF32', () => {
+describe('a half', () => {
+  const f16ToF32 = (bits: number) => toFloat32(words([bits]), 'F16')[0]!
+
   it.each([
     [0x0000, 0],
     [0x3c00, 1],
@@ -19,6 +21,15 @@ describe('f16ToF32', () => {
     [0x7e00, Number.NaN],
   ])('%i is %d', (bits, value) => {
     expect(f16ToF32(bits)).toBe(value)
+  })
+
+  it('is sign, exponent and fraction, all 63,488 finite ones', () => {
+    for (let bits = 0; bits < 0x10000; bits++) {
+      const [exponent, fraction] = [(bits >> 10) & 31, bits & 1023]
+      if (exponent === 31) continue
+      const size = exponent === 0 ? fraction * 2 ** -24 : (1 + fraction / 1024) * 2 ** (exponent - 15)
+      expect(f16ToF32(bits)).toBe(bits & 0x8000 ? -size : size)
+    }
   })
 
   it('keeps the sign of zero', () => {
