@@ -3,14 +3,16 @@
  * scales and tensors have one digest, whatever the order of their keys, their shards, or the rest of their config.
  *
  * The tensors are hashed on their own and the digests hashed together with the description, so that large adapters can
- * be hashed by the host's own SHA-256, off the thread, wherever it has one.
+ * be hashed by the host's own SHA-256, off the thread, wherever it has one. It copies what it is given, so it is given one
+ * piece after the other.
  */
 import { sha256 } from '@noble/hashes/sha2.js'
 import { bytesToHex } from '@noble/hashes/utils.js'
 import type { LoraPart, LoraTensor, LoraVector, NormalAdapter, VocabularyChange } from './normal.ts'
 
 /** Changes whenever the description below does. */
-const FORMAT = 'lorikeet adapter 1'
+const FORMAT = 'lorikeet adapter 2'
+const PIECE_BYTES = 4 * 1024 * 1024
 
 /**
  * SHA-256, in hex, over everything that an adapter computes with: the layers it runs, its modules in their order with place,
@@ -18,12 +20,10 @@ const FORMAT = 'lorikeet adapter 1'
  */
 export async function digestAdapter(adapter: Parts): Promise<string> {
   const { layers, modules, norms = [], embedding, head, invocation } = adapter
-  const lines = await Promise.all([
-    ...modules.map((module) => describePart(`${module.layer} ${module.projection}`, module)),
-    ...norms.map(({ layer, norm, gain }) => describe([`norm ${layer ?? '-'} ${norm}`, gain])),
-    ...describeChange('embedding', embedding),
-    ...describeChange('head', head),
-  ])
+  const lines: string[] = []
+  for (const module of modules) lines.push(await describePart(`${module.layer} ${module.projection}`, module))
+  for (const { layer, norm, gain } of norms) lines.push(await describe([`norm ${layer ?? '-'} ${norm}`, gain]))
+  lines.push(...(await describeChange('embedding', embedding)), ...(await describeChange('head', head)))
   if (layers) lines.push(`layers ${layers.key}`)
   if (invocation) lines.push(`invocation ${invocation.join(' ')}`)
   const text = [FORMAT, ...lines].join('\n')
@@ -39,14 +39,16 @@ async function describePart(place: string, part: LoraPart): Promise<string> {
   const named = Object.entries({ a, b, magnitude, bias, loraBias })
   const tensors = named.flatMap(([name, tensor]): Named[] => (tensor ? [[name, tensor]] : []))
   // A double prints as the shortest decimal that reads back as itself (and -0 as 0, which computes the same).
-  return [`${place} rank ${rank} scale ${scale}`, ...(await Promise.all(tensors.map(describe)))].join(' ')
+  const words = [`${place} rank ${rank} scale ${scale}`]
+  for (const tensor of tensors) words.push(await describe(tensor))
+  return words.join(' ')
 }
 
-function describeChange(module: string, { lora, rows }: VocabularyChange = {}): Promise<string>[] {
+async function describeChange(module: string, { lora, rows }: VocabularyChange = {}): Promise<string[]> {
   const tokens = rows?.tokens ? `tokens ${rows.tokens.join(' ')}` : 'every token'
   return [
-    ...(lora ? [describePart(module, lora)] : []),
-    ...(rows ? [describe([`${module} rows ${tokens}`, rows.matrix])] : []),
+    ...(lora ? [await describePart(module, lora)] : []),
+    ...(rows ? [await describe([`${module} rows ${tokens}`, rows.matrix])] : []),
   ]
 }
 
@@ -54,8 +56,18 @@ async function describe([name, { dtype, shape, bytes }]: Named): Promise<string>
   return `${name} ${dtype} ${shape.join('x')} ${bytesToHex(await hash(bytes))}`
 }
 
-/** Pages that are not served securely have no `subtle`; the result is the same. */
+/** SHA-256; of what is longer than a piece, that of the pieces' SHA-256 one after the other. */
 async function hash(bytes: Uint8Array): Promise<Uint8Array> {
+  if (bytes.byteLength <= PIECE_BYTES) return await hashPiece(bytes)
+  const pieces = sha256.create()
+  for (let at = 0; at < bytes.byteLength; at += PIECE_BYTES) {
+    pieces.update(await hashPiece(bytes.subarray(at, at + PIECE_BYTES)))
+  }
+  return pieces.digest()
+}
+
+/** Pages that are not served securely have no `subtle`; the result is the same. */
+async function hashPiece(bytes: Uint8Array): Promise<Uint8Array> {
   const subtle = globalThis.crypto?.subtle
   if (!subtle) return sha256(bytes)
   return new Uint8Array(await subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>))

@@ -2,7 +2,9 @@
  * The errors of reading and holding adapters. One class, many codes: what a client does about a refused adapter is
  * always the same (fix the files, or the flag), so the code, the parameter and the message tell them apart, not the type.
  */
-import { LorikeetError } from '../errors.ts'
+import { asParam, LorikeetError } from '../errors.ts'
+
+export { shown } from '../errors.ts'
 
 /** Why an adapter was refused; stable, part of the API. */
 export type AdapterRefusal =
@@ -61,12 +63,5 @@ export class AdapterRefusedError extends LorikeetError {
 
 /** A refusal about one tensor. */
 export function tensorRefusal(code: AdapterRefusal, tensor: string, message: string): AdapterRefusedError {
-  // The name is from the file and may be of any length; the parameter goes back to clients.
-  return new AdapterRefusedError(code, tensor.slice(0, 300), message)
-}
-
-/** `value` as a message shows it: JSON, cut where it gets long (names and fields in adapter files are hostile input). */
-export function shown(value: unknown, limit = 120): string {
-  const text = typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? String(value))
-  return text.length <= limit ? text : `${text.slice(0, limit)}…`
+  return new AdapterRefusedError(code, asParam(tensor), message)
 }

@@ -3,7 +3,13 @@
  * alpha_pattern) a regular expression over the end of it. Compiled once per config, matched against every module.
  */
 import { AdapterRefusedError, shown } from './errors.ts'
-import { compilePythonRegex, type MatchBudget, type PythonRegex, PythonRegexError } from './pythonRegex.ts'
+import {
+  compilePythonRegex,
+  type MatchBudget,
+  type PythonRegex,
+  PythonRegexError,
+  type StateBudget,
+} from './pythonRegex.ts'
 
 /** Says whether a module, by its path in the base (`model.layers.0.mlp.up_proj`), is meant. */
 export type ModuleTest = (path: string, budget: MatchBudget) => boolean
@@ -19,14 +25,37 @@ export function nameTest(names: ReadonlySet<string>): ModuleTest {
   }
 }
 
+/** Whether `path` ends with one of the names, at a dot or not. */
+export function endTest(names: readonly string[]): (path: string) => boolean {
+  const ends = new Set(names)
+  return (path) => {
+    for (let start = 0; start < path.length; start++) if (ends.has(path.slice(start))) return true
+    return false
+  }
+}
+
+/** Whether one of the names is a part of `path`, or several that follow each other. */
+export function partTest(names: readonly string[]): (path: string) => boolean {
+  const parts = new Set(names)
+  return (path) => {
+    for (let start = 0; start >= 0; start = path.indexOf('.', start) + 1 || -1) {
+      for (let end = path.indexOf('.', start); end >= 0; end = path.indexOf('.', end + 1)) {
+        if (parts.has(path.slice(start, end))) return true
+      }
+      if (parts.has(path.slice(start))) return true
+    }
+    return false
+  }
+}
+
 /** `re.fullmatch(pattern, path)`. @throws AdapterRefusedError naming `field` */
-export function fullPathTest(field: string, pattern: string): ModuleTest {
-  const regex = compile(field, pattern, pattern)
+export function fullPathTest(field: string, pattern: string, states?: StateBudget): ModuleTest {
+  const regex = compile(field, pattern, pattern, states)
   return (path, budget) => guarded(field, pattern, () => regex.fullmatch(path, budget))
 }
 
 /** `re.match(rf"(.*\.)?({key})$", path)`. @throws AdapterRefusedError naming `field` */
-export function pathEndTest(field: string, key: string): ModuleTest {
+export function pathEndTest(field: string, key: string, states?: StateBudget): ModuleTest {
   // Most keys are names or whole paths, often a thousand of them: those need no automaton.
   if (/^[A-Za-z0-9_.]+$/.test(key)) {
     return (path, budget) => {
@@ -34,7 +63,7 @@ export function pathEndTest(field: string, key: string): ModuleTest {
       return endsWithPath(path, key)
     }
   }
-  const regex = compile(field, key, `(.*\\.)?(${key})$`)
+  const regex = compile(field, key, `(.*\\.)?(${key})$`, states)
   return (path, budget) => guarded(field, key, () => regex.match(path, budget))
 }
 
@@ -46,8 +75,8 @@ function endsWithPath(path: string, key: string): boolean {
   return true
 }
 
-function compile(field: string, written: string, pattern: string): PythonRegex {
-  return guarded(field, written, () => compilePythonRegex(pattern))
+function compile(field: string, written: string, pattern: string, states?: StateBudget): PythonRegex {
+  return guarded(field, written, () => compilePythonRegex(pattern, states))
 }
 
 function guarded<T>(field: string, written: string, act: () => T): T {

@@ -13,6 +13,7 @@ import {
   placeOfProjection,
 } from '../model/spec.ts'
 import { AdapterRefusedError, shown } from './errors.ts'
+import { endTest, partTest } from './modulePattern.ts'
 import { CONFIG_FILE, type PeftConfig } from './peftConfig.ts'
 import type { MatchBudget } from './pythonRegex.ts'
 
@@ -116,7 +117,9 @@ export type TargetModule = AdaptableModule | FusedModule
  * @throws AdapterRefusedError when that is nothing, or something that LoRA cannot be on
  */
 export function targetedModules(spec: ModelSpec, config: PeftConfig, budget: MatchBudget): TargetModule[] {
-  const targeted = baseModules(spec).filter((module) => isTargeted(config, module, budget))
+  // What is saved whole is never adapted, nor is anything inside it.
+  const isSaved = partTest(config.modulesToSave)
+  const targeted = baseModules(spec).filter((module) => !isSaved(module.path) && isTargeted(config, module, budget))
   const adaptable: TargetModule[] = []
   for (const module of targeted) {
     if (module.kind === 'norm' || module.kind === 'other') throw notAdaptable(module)
@@ -142,7 +145,8 @@ export type ReplaceableModule = NormModule | VocabularyModule
  * @throws AdapterRefusedError for one that is not a norm, the embedding or the output layer
  */
 export function savedModules(spec: ModelSpec, { modulesToSave }: PeftConfig): ReplaceableModule[] {
-  const saved = baseModules(spec).filter(({ path }) => modulesToSave.some((name) => path.endsWith(name)))
+  const isSaved = endTest(modulesToSave)
+  const saved = baseModules(spec).filter(({ path }) => isSaved(path))
   return saved.map((module) => {
     if (module.kind !== 'projection' && module.kind !== 'fused' && module.kind !== 'other') return module
     const message = `${CONFIG_FILE}: modules_to_save reaches ${module.path}; only norms, embed_tokens and lm_head can be replaced.`
@@ -153,8 +157,6 @@ export function savedModules(spec: ModelSpec, { modulesToSave }: PeftConfig): Re
 function isTargeted(config: PeftConfig, module: BaseModule, budget: MatchBudget): boolean {
   const { targetModules, excludeModules } = config
   if (excludeModules?.(module.path, budget)) return false
-  // What is saved whole is never adapted, nor is anything inside it.
-  if (config.modulesToSave.some((name) => `.${module.path}.`.includes(`.${name}.`))) return false
   switch (targetModules.kind) {
     case 'allLinear':
       return module.kind === 'projection' || module.kind === 'fused'

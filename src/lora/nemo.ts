@@ -18,7 +18,7 @@ import type { NormalAdapter } from './normal.ts'
 import { type ReadAdapterOptions, readPlan } from './readPlan.ts'
 
 export const NEMO_WEIGHTS_FILE = 'model_weights.ckpt'
-const MAX_CONFIG_BYTES = 1024 * 1024
+export const MAX_CONFIG_BYTES: number = 128 * 1024
 
 /** Adapters of a layer by the name of their module, and what their `linear_out` holds. */
 const ADAPTERS: ReadonlyMap<string, readonly Projection[]> = new Map([

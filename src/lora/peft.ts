@@ -3,9 +3,9 @@
  * field or tensor. Shapes, ranks and types are all checked against the base before the first weight is read.
  */
 import type { ModelSpec } from '../model/spec.ts'
-import { ConfigError, readJsonIfPresent } from '../weights/config.ts'
+import { ConfigError, type ReadJsonOptions, readJsonIfPresent } from '../weights/config.ts'
 import { type Folder, openIfPresent } from '../weights/folder.ts'
-import { readSafetensors, type TensorInfo } from '../weights/safetensors.ts'
+import { type HeaderLimits, readSafetensors, type TensorInfo } from '../weights/safetensors.ts'
 import type { RandomAccess } from '../weights/source.ts'
 import { readTorch } from '../weights/torch.ts'
 import { AdapterRefusedError } from './errors.ts'
@@ -27,12 +27,20 @@ type ReadTensors = (source: RandomAccess, signal?: AbortSignal) => Promise<Reado
 export const WEIGHTS_FILE = 'adapter_model.safetensors'
 /** Where PEFT and vLLM look, in their order. */
 const WEIGHTS_FILES: readonly (readonly [file: string, read: ReadTensors])[] = [
-  [WEIGHTS_FILE, async (source, signal) => (await readSafetensors(source, signal)).tensors],
+  [WEIGHTS_FILE, async (source, signal) => (await readSafetensors(source, signal, HEADER_LIMITS)).tensors],
   ['adapter_model.bin', readTorch],
   ['adapter_model.pt', readTorch],
 ]
-/** Real ones have a few kilobytes; one that names every module of a large model, some hundred. */
-const MAX_CONFIG_BYTES = 1024 * 1024
+/**
+ * Adapters come from strangers, and what reads them holds no more than 16 MiB beside their tensors. Real configs have a few
+ * kilobytes, those that name every module of a large model some hundred; 65,536 values are the header of seven thousand
+ * tensors.
+ */
+export const CONFIG_LIMITS: Required<Pick<ReadJsonOptions, 'maxBytes' | 'maxValues'>> = {
+  maxBytes: 256 * 1024,
+  maxValues: 65_536,
+}
+export const HEADER_LIMITS: HeaderLimits = { maxBytes: 1024 * 1024, maxValues: 65_536 }
 
 const UNCOMPARED = 'The weights of the base that came with the adapter were not compared with those of this one.'
 
@@ -64,7 +72,7 @@ export async function readPeftAdapter(
 
 async function readConfig(folder: Folder, { accept, signal }: ReadAdapterOptions): Promise<PeftConfig> {
   try {
-    const options = { maxBytes: MAX_CONFIG_BYTES, ...(signal && { signal }) }
+    const options = { ...CONFIG_LIMITS, ...(signal && { signal }) }
     const values = await readJsonIfPresent(folder, CONFIG_FILE, options)
     if (values) return parsePeftConfig(values, accept)
   } catch (cause) {

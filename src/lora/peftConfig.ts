@@ -7,7 +7,7 @@ import { isJsonObject, type JsonObject, type JsonValue } from '../weights/json.t
 import { type AcceptableRefusal, AdapterRefusedError, shown } from './errors.ts'
 import { fullPathTest, type ModuleTest, nameTest, pathEndTest } from './modulePattern.ts'
 import { noteIgnoredFields, refuseUnsupportedFields } from './peftFields.ts'
-import type { MatchBudget } from './pythonRegex.ts'
+import { DEFAULT_REGEX_STATES, type MatchBudget, type StateBudget } from './pythonRegex.ts'
 
 export const CONFIG_FILE = 'adapter_config.json'
 
@@ -94,15 +94,16 @@ function parse(fields: ConfigFields, accept: readonly AcceptableRefusal[]): Peft
   const notes: string[] = []
   checkTaskType(fields, notes)
   refuseUnsupportedFields(fields)
-  const targetModules = readTargets(fields, notes)
+  const states: StateBudget = { states: DEFAULT_REGEX_STATES }
+  const targetModules = readTargets(fields, states, notes)
   return {
     r: readRank(fields),
     loraAlpha: readAlpha(fields),
     useRslora: fields.boolean('use_rslora', false),
-    rankPattern: readPattern(fields, 'rank_pattern', isRank, 'a whole number above 0'),
-    alphaPattern: readPattern(fields, 'alpha_pattern', isFiniteNumber, 'a number'),
+    rankPattern: readPattern(fields, states, 'rank_pattern', isRank, 'a whole number above 0'),
+    alphaPattern: readPattern(fields, states, 'alpha_pattern', isFiniteNumber, 'a number'),
     targetModules,
-    excludeModules: readExcluded(fields),
+    excludeModules: readExcluded(fields, states),
     ...readLayers(fields, targetModules),
     bias: readBias(fields),
     useDora: fields.boolean('use_dora', false),
@@ -176,6 +177,7 @@ function readAlpha(fields: ConfigFields): number {
 
 function readPattern(
   fields: ConfigFields,
+  states: StateBudget,
   field: 'rank_pattern' | 'alpha_pattern',
   fits: (value: JsonValue) => value is number,
   wanted: string,
@@ -184,11 +186,11 @@ function readPattern(
   // JSON objects keep the order of the file, but for keys that are whole numbers; those match no projection's name.
   return Object.entries(patterns?.values ?? {}).map(([key, value]) => {
     if (!fits(value)) throw fields.error(field, `must give ${wanted} for ${shown(key)}, not ${shown(value)}`)
-    return { key, value, matches: pathEndTest(field, key) }
+    return { key, value, matches: pathEndTest(field, key, states) }
   })
 }
 
-function readTargets(fields: ConfigFields, notes: string[]): TargetModules {
+function readTargets(fields: ConfigFields, states: StateBudget, notes: string[]): TargetModules {
   const value = fields.raw('target_modules') ?? null
   if (value === null) {
     notes.push(
@@ -198,7 +200,7 @@ function readTargets(fields: ConfigFields, notes: string[]): TargetModules {
   }
   if (typeof value !== 'string') return namedTargets(readNames(fields, 'target_modules'))
   if (value.toLowerCase() === 'all-linear') return { kind: 'allLinear' }
-  return { kind: 'regex', pattern: value, matches: fullPathTest('target_modules', value) }
+  return { kind: 'regex', pattern: value, matches: fullPathTest('target_modules', value, states) }
 }
 
 function namedTargets(list: readonly string[]): TargetModules {
@@ -206,10 +208,10 @@ function namedTargets(list: readonly string[]): TargetModules {
   return { kind: 'names', names, matches: nameTest(names) }
 }
 
-function readExcluded(fields: ConfigFields): ModuleTest | null {
+function readExcluded(fields: ConfigFields, states: StateBudget): ModuleTest | null {
   const value = fields.raw('exclude_modules') ?? null
   if (value === null || value === '') return null
-  if (typeof value === 'string') return fullPathTest('exclude_modules', value)
+  if (typeof value === 'string') return fullPathTest('exclude_modules', value, states)
   const names = new Set(readNames(fields, 'exclude_modules'))
   return names.size > 0 ? nameTest(names) : null
 }

@@ -9,12 +9,21 @@ export { PythonRegexError } from './pythonRegexSyntax.ts'
 
 /** Most states one pattern may compile to; `{m,n}` is written out, so this bounds it too. */
 export const MAX_REGEX_STATES = 20_000
-/** Steps that all matches of one adapter's config may take together: well under a second. */
-export const DEFAULT_MATCH_STEPS = 30_000_000
+/** Most states all patterns of one adapter's config may compile to; a name of a module has some forty. */
+export const DEFAULT_REGEX_STATES = 50_000
+/** What a pattern takes beside its states, in states. */
+const STATES_OF_PATTERN = 16
+/** Steps that all matches of one adapter's config may take together: a fraction of a second. */
+export const DEFAULT_MATCH_STEPS = 10_000_000
 
 /** Steps left to spend; shared by the matches that belong together. */
 export interface MatchBudget {
   steps: number
+}
+
+/** States left to make; shared by the patterns that belong together. */
+export interface StateBudget {
+  states: number
 }
 
 export interface PythonRegex {
@@ -29,15 +38,20 @@ export interface PythonRegex {
  * Compiles `pattern`, in the syntax and with the meaning of Python's `re` over ASCII text.
  * @throws PythonRegexError naming what is broken, not supported, or too large
  */
-export function compilePythonRegex(pattern: string): PythonRegex {
+export function compilePythonRegex(
+  pattern: string,
+  budget: StateBudget = { states: DEFAULT_REGEX_STATES },
+): PythonRegex {
   const root = parsePythonRegex(pattern)
-  if (stateCount(root) > MAX_REGEX_STATES) {
-    throw new PythonRegexError(pattern, `needs more than ${MAX_REGEX_STATES} states`)
-  }
-  const program = new Program()
-  const start = program.emit(root, program.accept)
+  const numStates = stateCount(root)
+  if (numStates > MAX_REGEX_STATES) throw new PythonRegexError(pattern, `needs more than ${MAX_REGEX_STATES} states`)
+  budget.states -= numStates + STATES_OF_PATTERN
+  if (budget.states < 0) throw new PythonRegexError(pattern, 'is one of too many')
+  const builder = new Builder()
+  const start = builder.emit(root, ACCEPT)
+  const { states } = builder
   const matches = (text: string, toTheEnd: boolean, budget: MatchBudget): boolean => {
-    const result = program.run(start, text, toTheEnd, budget)
+    const result = runStates(states, start, text, toTheEnd, budget)
     if (result === null) throw new PythonRegexError(pattern, 'takes too many steps to match')
     return result
   }
@@ -74,12 +88,14 @@ type State =
   | { readonly kind: 'assertion'; readonly assertion: Assertion; readonly next: number }
   | { readonly kind: 'fork'; readonly next: number[] }
 
-/** The automaton. Built from the end backwards: every piece is told where it leads. */
-class Program {
-  readonly #states: State[] = [{ kind: 'accept' }]
+/** The state in which a text is accepted. */
+const ACCEPT = 0
+
+/** Makes the automaton, from the end backwards: every piece is told where it leads. */
+class Builder {
+  readonly states: State[] = [{ kind: 'accept' }]
   /** Copies of one set, as `{m,n}` makes them, share their test. */
   readonly #tests = new Map<SetNode, (code: number) => boolean>()
-  readonly accept = 0
 
   /** Adds `node` in front of state `next` and answers where it begins. */
   emit(node: RegexNode, next: number): number {
@@ -108,35 +124,6 @@ class Program {
     }
   }
 
-  /** Whether the automaton accepts `text` (or, not `toTheEnd`, a beginning of it); null when the budget ran out. */
-  run(start: number, text: string, toTheEnd: boolean, budget: MatchBudget): boolean | null {
-    const codes = Array.from(text, (char) => char.codePointAt(0)!)
-    const seenAt = new Int32Array(this.#states.length).fill(-1)
-    let entering = [start]
-    for (let at = 0; ; at++) {
-      const code = codes[at]
-      const leaving: number[] = []
-      while (entering.length > 0) {
-        const index = entering.pop()!
-        if (seenAt[index] === at) continue
-        seenAt[index] = at
-        if (budget.steps-- <= 0) return null
-        const state = this.#states[index]!
-        if (state.kind === 'accept') {
-          if (!toTheEnd || at === codes.length) return true
-        } else if (state.kind === 'fork') {
-          for (const next of state.next) entering.push(next)
-        } else if (state.kind === 'assertion') {
-          if (holds(state.assertion, codes, at)) entering.push(state.next)
-        } else if (code !== undefined && state.accepts(code)) {
-          leaving.push(state.next)
-        }
-      }
-      if (code === undefined || leaving.length === 0) return false
-      entering = leaving
-    }
-  }
-
   #test(node: SetNode): (code: number) => boolean {
     const test = this.#tests.get(node) ?? setTest(node)
     this.#tests.set(node, test)
@@ -144,15 +131,57 @@ class Program {
   }
 
   #add(state: State): number {
-    return this.#states.push(state) - 1
+    return this.states.push(state) - 1
   }
 }
 
-/** A table for ASCII, so that a class of thousands of ranges tests as fast as one character. */
+/** Whether the automaton accepts `text` (or, not `toTheEnd`, a beginning of it); null when the budget ran out. */
+function runStates(
+  states: readonly State[],
+  start: number,
+  text: string,
+  toTheEnd: boolean,
+  budget: MatchBudget,
+): boolean | null {
+  const codes = Array.from(text, (char) => char.codePointAt(0)!)
+  const seenAt = new Int32Array(states.length).fill(-1)
+  let entering = [start]
+  for (let at = 0; ; at++) {
+    const code = codes[at]
+    const leaving: number[] = []
+    while (entering.length > 0) {
+      const index = entering.pop()!
+      if (seenAt[index] === at) continue
+      seenAt[index] = at
+      if (budget.steps-- <= 0) return null
+      const state = states[index]!
+      if (state.kind === 'accept') {
+        if (!toTheEnd || at === codes.length) return true
+      } else if (state.kind === 'fork') {
+        for (const next of state.next) entering.push(next)
+      } else if (state.kind === 'assertion') {
+        if (holds(state.assertion, codes, at)) entering.push(state.next)
+      } else if (code !== undefined && state.accepts(code)) {
+        leaving.push(state.next)
+      }
+    }
+    if (code === undefined || leaving.length === 0) return false
+    entering = leaving
+  }
+}
+
+/** Of how many ranges a set needs a table to be quick. */
+const MANY_RANGES = 8
+
 function setTest({ ranges, negated }: SetNode): (code: number) => boolean {
   const contains = (code: number): boolean => ranges.some(([first, last]) => code >= first && code <= last) !== negated
-  const ascii = Array.from({ length: 128 }, (_, code) => contains(code))
-  return (code) => ascii[code] ?? contains(code)
+  const [range] = ranges
+  if (ranges.length === 1 && range![0] === range![1] && !negated) return (code) => code === range![0]
+  if (ranges.length < MANY_RANGES) return contains
+  // A table for ASCII, so that a class of thousands of ranges tests as fast as one character.
+  const ascii = new Uint8Array(128).fill(negated ? 1 : 0)
+  for (const [first, last] of ranges) ascii.fill(negated ? 0 : 1, Math.min(first, 128), Math.min(last + 1, 128))
+  return (code) => (code < 128 ? ascii[code] === 1 : contains(code))
 }
 
 function holds(assertion: Assertion, codes: readonly number[], at: number): boolean {

@@ -5,7 +5,7 @@
  *
  * Every consuming item is a set of code points; groups are only brackets here, since nobody asks what they captured.
  */
-import { LorikeetError } from '../errors.ts'
+import { asParam, LorikeetError } from '../errors.ts'
 
 /** The pattern is not valid Python, or uses something outside the subset. `param` is the pattern. */
 export class PythonRegexError extends LorikeetError {
@@ -14,7 +14,7 @@ export class PythonRegexError extends LorikeetError {
 
   constructor(pattern: string, problem: string) {
     super(problem)
-    this.param = pattern
+    this.param = asParam(pattern)
   }
 }
 

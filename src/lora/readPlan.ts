@@ -114,15 +114,24 @@ async function readPart(
 
 /** In ascending order of the tokens. */
 async function readRows({ tokens, matrix: tensor }: RowsPlan, reader: TensorReader): Promise<OwnRows> {
-  const matrix = await reader.matrix(tensor)
-  if (tokens === null) return { tokens, matrix }
+  if (tokens === null) return { tokens, matrix: await reader.matrix(tensor) }
   const order = [...tokens.keys()].sort((one, other) => tokens[one]! - tokens[other]!)
-  const rowBytes = matrix.shape[1] * FLOAT_BYTES[matrix.dtype]
-  const bytes = new Uint8Array(matrix.bytes.byteLength)
-  for (const [to, from] of order.entries()) {
-    bytes.set(matrix.bytes.subarray(from * rowBytes, (from + 1) * rowBytes), to * rowBytes)
+  return { tokens: order.map((i) => tokens[i]!), matrix: await reader.rows(tensor, order) }
+}
+
+/** Puts row `order[i]` in place i, with one row beside the matrix. */
+function permuteRows(bytes: Uint8Array, rowBytes: number, order: readonly number[]): void {
+  const row = (i: number): Uint8Array => bytes.subarray(i * rowBytes, (i + 1) * rowBytes)
+  const isDone = new Uint8Array(order.length)
+  for (let first = 0; first < order.length; first++) {
+    const kept = row(first).slice()
+    for (let to = first; isDone[to] === 0; ) {
+      isDone[to] = 1
+      const from = order[to]!
+      row(to).set(from === first ? kept : row(from))
+      to = from
+    }
   }
-  return { tokens: order.map((i) => tokens[i]!), matrix: { ...matrix, bytes } }
 }
 
 class TensorReader {
@@ -138,6 +147,14 @@ class TensorReader {
 
   async matrix(tensor: TensorInfo): Promise<LoraTensor> {
     return (await this.#once(tensor)) as LoraTensor
+  }
+
+  /** The matrix with its rows in this order; the same for whoever reads it again, as tied modules do. */
+  async rows(tensor: TensorInfo, order: readonly number[]): Promise<LoraTensor> {
+    const isFirst = !this.#read.has(tensor)
+    const matrix = await this.matrix(tensor)
+    if (isFirst) permuteRows(matrix.bytes, matrix.shape[1] * FLOAT_BYTES[matrix.dtype], order)
+    return matrix
   }
 
   async vector(tensor: TensorInfo): Promise<LoraVector> {

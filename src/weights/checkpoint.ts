@@ -1,5 +1,5 @@
 /** A model's weights as one map of tensors, whether they lie in one safetensors file or in shards with an index. */
-import { LorikeetError } from '../errors.ts'
+import { asParam, LorikeetError } from '../errors.ts'
 import { readJsonIfPresent } from './config.ts'
 import { type Folder, openIfPresent } from './folder.ts'
 import { isJsonObject } from './json.ts'
@@ -21,7 +21,7 @@ export class CheckpointError extends LorikeetError {
 
   constructor(param: string, message: string) {
     super(message)
-    this.param = param
+    this.param = asParam(param)
   }
 }
 

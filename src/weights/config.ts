@@ -23,6 +23,8 @@ export class ConfigError extends LorikeetError {
 export interface ReadJsonOptions {
   /** Larger files are refused. Default 16 MiB. */
   readonly maxBytes?: number
+  /** Files of more values are refused. Default: any number. */
+  readonly maxValues?: number
   readonly signal?: AbortSignal
 }
 
@@ -50,17 +52,17 @@ async function parseSource(source: RandomAccess, path: string, options: ReadJson
       const message = `${source.name} has ${source.size} bytes; at most ${maxBytes} are read.`
       throw new SourceError('file_too_large', source.name, message)
     }
-    return parseJsonObject(path, await source.read(0, source.size, signal))
+    return parseJsonObject(path, await source.read(0, source.size, signal), options.maxValues)
   } finally {
     await source.close()
   }
 }
 
 /** UTF-8 bytes (a byte order mark is allowed) to a JSON object. Throws ConfigError. */
-export function parseJsonObject(file: string, bytes: Uint8Array): JsonObject {
+export function parseJsonObject(file: string, bytes: Uint8Array, maxValues?: number): JsonObject {
   let value: JsonValue
   try {
-    value = parseJson(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
+    value = parseJson(new TextDecoder('utf-8', { fatal: true }).decode(bytes), maxValues)
   } catch (cause) {
     const problem = cause instanceof JsonSyntaxError ? `is not valid JSON: ${cause.message}` : 'is not UTF-8 text'
     throw new ConfigError(file, null, problem, { cause })

@@ -3,6 +3,8 @@
  * reports positions differently in every engine; this parser refuses duplicates, bounds the depth, states line and
  * column, and makes objects without a prototype, so that `__proto__` is a key like any other.
  */
+import { shown } from '../errors.ts'
+
 export type JsonValue = null | boolean | number | string | readonly JsonValue[] | JsonObject
 export interface JsonObject {
   readonly [key: string]: JsonValue
@@ -15,9 +17,13 @@ export class JsonSyntaxError extends Error {
   readonly position: number
 
   constructor(problem: string, text: string, position: number) {
-    const before = text.slice(0, position)
-    const line = before.split('\n').length
-    const column = position - before.lastIndexOf('\n')
+    let line = 1
+    let lineStart = 0
+    for (let end = text.indexOf('\n'); end >= 0 && end < position; end = text.indexOf('\n', lineStart)) {
+      line++
+      lineStart = end + 1
+    }
+    const column = position - lineStart + 1
     super(`${problem} at line ${line}, column ${column}`)
     this.position = position
   }
@@ -35,9 +41,12 @@ const KEYWORDS: ReadonlyMap<string, boolean | null> = new Map([
   ['null', null],
 ])
 
-/** Parses `text` as one JSON value. Throws JsonSyntaxError. */
-export function parseJson(text: string): JsonValue {
-  const parser = new Parser(text)
+/**
+ * Parses `text` as one JSON value, of at most `maxValues` values within each other: three characters can stand for an
+ * object that takes a hundred times as much. Throws JsonSyntaxError.
+ */
+export function parseJson(text: string, maxValues: number = Number.POSITIVE_INFINITY): JsonValue {
+  const parser = new Parser(text, maxValues)
   return parser.document()
 }
 
@@ -50,9 +59,11 @@ class Parser {
   readonly #text: string
   #at = 0
   #depth = 0
+  #valuesLeft: number
 
-  constructor(text: string) {
+  constructor(text: string, maxValues: number) {
     this.#text = text
+    this.#valuesLeft = maxValues
   }
 
   document(): JsonValue {
@@ -62,6 +73,7 @@ class Parser {
   }
 
   #value(): JsonValue {
+    if (this.#valuesLeft-- <= 0) throw this.#error('More values than are read')
     switch (this.#peek()) {
       case '{':
         return this.#nested(() => this.#object())
@@ -89,7 +101,7 @@ class Parser {
       if (this.#peek() !== '"') throw this.#error('Expected a key in double quotes')
       const start = this.#at
       const key = this.#string()
-      if (key in object) throw new JsonSyntaxError(`Duplicate key ${JSON.stringify(key)}`, this.#text, start)
+      if (key in object) throw new JsonSyntaxError(`Duplicate key ${shown(key)}`, this.#text, start)
       if (!this.#take(':')) throw this.#error("Expected ':'")
       object[key] = this.#value()
     } while (this.#take(','))

@@ -2,7 +2,7 @@
  * Reads the header of a safetensors file: eight bytes of length, JSON, then the tensors' bytes. As strict as the Rust
  * crate that defines the format: every byte behind the header belongs to exactly one tensor. Tensors are not read here.
  */
-import { LorikeetError } from '../errors.ts'
+import { asParam, LorikeetError, shown } from '../errors.ts'
 import { isJsonObject, type JsonObject, JsonSyntaxError, type JsonValue, parseJson } from './json.ts'
 import type { RandomAccess } from './source.ts'
 
@@ -60,24 +60,35 @@ export class SafetensorsError extends LorikeetError {
   override readonly param: string
 
   constructor(file: string, tensor: string | null, problem: string, options?: ErrorOptions) {
-    const about = tensor === null ? '' : `tensor ${JSON.stringify(tensor)}: `
+    const about = tensor === null ? '' : `tensor ${shown(tensor)}: `
     super(`${file} is not a valid safetensors file: ${about}${problem}. Download or save it again.`, options)
     this.file = file
     this.tensor = tensor
-    this.param = tensor ?? file
+    this.param = asParam(tensor ?? file)
   }
 }
 
 const LENGTH_BYTES = 8
-const MAX_HEADER_BYTES = 100_000_000
+const FORMAT_LIMITS: HeaderLimits = { maxBytes: 100_000_000, maxValues: Number.POSITIVE_INFINITY }
 const METADATA = '__metadata__'
 
+/** Bounds on what is read of a header, where its file is a stranger's. Default: those of the format. */
+export interface HeaderLimits {
+  readonly maxBytes: number
+  /** JSON values. A tensor has about nine. */
+  readonly maxValues: number
+}
+
 /** Reads and checks the header. `source` stays the caller's to close. Throws SafetensorsError or SourceError. */
-export async function readSafetensors(source: RandomAccess, signal?: AbortSignal): Promise<SafetensorsFile> {
+export async function readSafetensors(
+  source: RandomAccess,
+  signal?: AbortSignal,
+  limits: HeaderLimits = FORMAT_LIMITS,
+): Promise<SafetensorsFile> {
   const { name: file } = source
   if (source.size < LENGTH_BYTES) throw new SafetensorsError(file, null, `it has only ${source.size} bytes`)
-  const headerBytes = await readHeaderLength(source, signal)
-  const header = parseHeader(file, await source.read(LENGTH_BYTES, headerBytes, signal))
+  const headerBytes = await readHeaderLength(source, limits.maxBytes, signal)
+  const header = parseHeader(file, await source.read(LENGTH_BYTES, headerBytes, signal), limits.maxValues)
   const dataStart = LENGTH_BYTES + headerBytes
 
   const tensors = Object.keys(header)
@@ -92,12 +103,12 @@ export async function readSafetensors(source: RandomAccess, signal?: AbortSignal
   }
 }
 
-async function readHeaderLength(source: RandomAccess, signal?: AbortSignal): Promise<number> {
+async function readHeaderLength(source: RandomAccess, maxBytes: number, signal?: AbortSignal): Promise<number> {
   const bytes = await source.read(0, LENGTH_BYTES, signal)
   const length = new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true)
   const problem =
-    length > MAX_HEADER_BYTES
-      ? `its header claims ${length} bytes, the format allows ${MAX_HEADER_BYTES}`
+    length > maxBytes
+      ? `its header claims ${length} bytes, at most ${maxBytes} are read`
       : length > source.size - LENGTH_BYTES
         ? `its header claims ${length} bytes, the file has ${source.size}`
         : null
@@ -105,11 +116,11 @@ async function readHeaderLength(source: RandomAccess, signal?: AbortSignal): Pro
   return Number(length)
 }
 
-function parseHeader(file: string, bytes: Uint8Array): JsonObject {
+function parseHeader(file: string, bytes: Uint8Array, maxValues: number): JsonObject {
   if (bytes[0] !== 0x7b) throw new SafetensorsError(file, null, "its header does not begin with '{'")
   try {
     const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
-    return parseJson(text) as JsonObject
+    return parseJson(text, maxValues) as JsonObject
   } catch (cause) {
     const problem =
       cause instanceof JsonSyntaxError ? `its header is not JSON (${cause.message})` : 'its header is not UTF-8'
@@ -121,7 +132,7 @@ function tensorInfo(source: RandomAccess, name: string, entry: JsonValue, dataSt
   const fail = (problem: string): SafetensorsError => new SafetensorsError(source.name, name, problem)
   if (!isJsonObject(entry)) throw fail('its entry is not an object')
   const { dtype, shape, data_offsets: offsets } = entry
-  if (!isDtype(dtype)) throw fail(`unknown dtype ${JSON.stringify(dtype)}`)
+  if (!isDtype(dtype)) throw fail(`unknown dtype ${shown(dtype)}`)
   if (!isCounts(shape)) throw fail('its shape is not a list of whole numbers')
   if (!isCounts(offsets) || offsets.length !== 2) throw fail('data_offsets is not a pair of whole numbers')
   const [begin, end] = offsets as [number, number]
@@ -130,10 +141,10 @@ function tensorInfo(source: RandomAccess, name: string, entry: JsonValue, dataSt
   for (const size of shape) {
     bits *= size
     // Asked at every step: a later zero would hide it.
-    if (!Number.isSafeInteger(bits)) throw fail(`shape [${shape}] overflows`)
+    if (!Number.isSafeInteger(bits)) throw fail(`shape ${shown(shape)} overflows`)
   }
   if (bits !== (end - begin) * 8)
-    throw fail(`${dtype} of shape [${shape}] is ${bits / 8} bytes, its data has ${end - begin}`)
+    throw fail(`${dtype} of shape ${shown(shape)} is ${bits / 8} bytes, its data has ${end - begin}`)
   return { name, dtype, shape, byteOffset: dataStart + begin, byteLength: end - begin, source }
 }
 

@@ -2,7 +2,7 @@
  * Where bytes come from: a file, a Blob, memory or a URL, read at random. Everything that parses a file in lorikeet
  * reads through this port, so that no format needs to know its host and no file is ever wholly in memory.
  */
-import { abortReason, LorikeetError } from '../errors.ts'
+import { abortReason, asParam, LorikeetError } from '../errors.ts'
 
 export interface RandomAccess {
   /** Path or address, for messages. */
@@ -33,7 +33,7 @@ export class SourceError extends LorikeetError {
   constructor(code: SourceErrorCode, name: string, message: string, options?: ErrorOptions) {
     super(message, options)
     this.code = code
-    this.param = name
+    this.param = asParam(name)
   }
 }
 

@@ -2,7 +2,7 @@
  * The entries of a tar archive, where they lie: nothing is unpacked, so no name can lead anywhere. Names that try are
  * refused all the same, since an archive that holds one was not made by an honest tool.
  */
-import { LorikeetError } from '../errors.ts'
+import { asParam, LorikeetError } from '../errors.ts'
 import { type RandomAccess, Source } from './source.ts'
 
 /** The archive is broken, or uses what is not read here. `param` is the entry it is about, else the file. */
@@ -14,7 +14,7 @@ export class TarError extends LorikeetError {
     super(
       `${file} is not a tar archive that can be read: ${entry === null ? '' : `${JSON.stringify(entry.slice(0, 120))} `}${problem}.`,
     )
-    this.param = entry?.slice(0, 300) ?? file
+    this.param = asParam(entry ?? file)
   }
 }
 
@@ -26,9 +26,12 @@ export interface TarEntry {
 }
 
 const BLOCK = 512
-const MAX_ENTRIES = 10_000
-/** A pax or GNU header of a long name. */
-const MAX_NAME_BYTES = 64 * 1024
+/** An adapter has a handful, one that is split over ranks some hundred. */
+const MAX_ENTRIES = 1000
+/** A pax or GNU header. */
+const MAX_EXTENDED_BYTES = 64 * 1024
+/** As long as paths are. */
+const MAX_NAME_LENGTH = 4096
 
 /** The regular files of the archive, by name. `source` stays the caller's to close. @throws TarError, SourceError */
 export async function readTar(source: RandomAccess, signal?: AbortSignal): Promise<ReadonlyMap<string, TarEntry>> {
@@ -45,8 +48,10 @@ export async function readTar(source: RandomAccess, signal?: AbortSignal): Promi
     if (byteOffset + byteLength > source.size) throw new TarError(source.name, null, 'it was cut off')
     at = byteOffset + Math.ceil(byteLength / BLOCK) * BLOCK
     const type = String.fromCharCode(header[156]!)
-    if (type === 'x' || type === 'L') {
-      longName = (await readLongName(source, type, byteOffset, byteLength, signal)) ?? longName
+    if (type === 'x' || type === 'g' || type === 'L') {
+      const name = await readLongName(source, type, byteOffset, byteLength, signal)
+      if (type === 'g' && name !== null) throw new TarError(source.name, null, 'it gives one name to all its entries')
+      longName = name ?? longName
       continue
     }
     const name = checkName(source.name, longName ?? headerName(header))
@@ -54,7 +59,7 @@ export async function readTar(source: RandomAccess, signal?: AbortSignal): Promi
     if (type === '0' || type === '\0') {
       if (entries.has(name)) throw new TarError(source.name, name, 'is there twice')
       entries.set(name, { name, byteOffset, byteLength })
-    } else if (type !== '5' && type !== 'g') {
+    } else if (type !== '5') {
       throw new TarError(source.name, name, 'is neither a file nor a folder')
     }
   }
@@ -104,24 +109,44 @@ function headerName(header: Uint8Array): string {
 
 async function readLongName(
   source: RandomAccess,
-  type: 'x' | 'L',
+  type: 'x' | 'g' | 'L',
   byteOffset: number,
   byteLength: number,
   signal?: AbortSignal,
 ): Promise<string | null> {
-  if (byteLength > MAX_NAME_BYTES) throw new TarError(source.name, null, 'an extended header is too large')
+  if (byteLength > MAX_EXTENDED_BYTES) throw new TarError(source.name, null, 'an extended header is too large')
   const bytes = await source.read(byteOffset, byteLength, signal)
   if (type === 'L') return textField(bytes, 0, bytes.length)
-  const text = new TextDecoder().decode(bytes)
-  // `length key=value\n` records; a size in one of them would contradict the header that was read.
-  if (/(?:^|\n)\d+ (?:size|GNU\.sparse[^=]*)=/.test(text)) {
-    throw new TarError(source.name, null, 'an extended header changes sizes, which is not supported')
+  return paxPath(source.name, bytes)
+}
+
+/** The `path` of a pax header, whose records are `length key=value\n`. @throws TarError where it changes sizes, or is broken */
+function paxPath(file: string, bytes: Uint8Array): string | null {
+  let path: string | null = null
+  for (let at = 0; at < bytes.byteLength; ) {
+    const space = bytes.indexOf(32, at)
+    const digits = space < 0 || space > at + 8 ? '' : textField(bytes, at, space - at)
+    const end = at + Number(digits)
+    if (!/^[1-9]\d*$/.test(digits) || end > bytes.byteLength || end <= space + 1 || bytes[end - 1] !== 10) {
+      throw new TarError(file, null, 'an extended header is broken')
+    }
+    const record = new TextDecoder().decode(bytes.subarray(space + 1, end - 1))
+    const key = record.slice(0, Math.max(0, record.indexOf('=')))
+    // It would contradict the header that is read.
+    if (key === 'size' || key.startsWith('GNU.sparse')) {
+      throw new TarError(file, null, 'an extended header changes sizes, which is not supported')
+    }
+    if (key === 'path') path = record.slice(key.length + 1)
+    at = end
   }
-  return /(?:^|\n)\d+ path=([^\n]*)\n/.exec(text)?.[1] ?? null
+  return path
 }
 
 function checkName(file: string, raw: string): string {
-  const name = raw.replace(/^(?:\.\/+)+/, '').replace(/\/+$/, '')
+  if (raw.length > MAX_NAME_LENGTH) throw new TarError(file, raw, `has a name of ${raw.length} characters`)
+  let end = raw.length
+  while (raw[end - 1] === '/') end--
+  const name = raw.slice(0, end).replace(/^(?:\.\/+)+/, '')
   const parts = name.split('/')
   if (name.startsWith('/') || parts.includes('..') || /[\\:\0]/.test(name)) {
     throw new TarError(file, raw, 'is a name that leads out of the archive')

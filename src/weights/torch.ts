@@ -3,7 +3,7 @@
  * tensor lies in which of the other entries. The pickle may name dicts, storages and the one function that makes a tensor
  * of a storage, and nothing else. Only the directory and the pickle are read here.
  */
-import { LorikeetError } from '../errors.ts'
+import { asParam, LorikeetError, shown } from '../errors.ts'
 import {
   PickleDict,
   PickleError,
@@ -23,13 +23,17 @@ export class TorchFileError extends LorikeetError {
   override readonly param: string
 
   constructor(file: string, tensor: string | null, problem: string) {
-    super(`${file} cannot be read: ${tensor === null ? '' : `tensor ${JSON.stringify(tensor)} `}${problem}.`)
-    this.param = tensor ?? file
+    super(`${file} cannot be read: ${tensor === null ? '' : `tensor ${shown(tensor)} `}${problem}.`)
+    this.param = asParam(tensor ?? file)
   }
 }
 
 /** Some two hundred bytes a tensor. */
-const MAX_PICKLE_BYTES = 4 * 1024 * 1024
+const MAX_PICKLE_BYTES = 1024 * 1024
+/** PyTorch's own limit. */
+const MAX_DIMENSIONS = 64
+/** Of a storage that is put in order while it is read. */
+const PIECE_BYTES = 1024 * 1024
 
 /**
  * The tensors of a dict saved with `torch.save`, in its order; each reads from `source` while that is open.
@@ -50,10 +54,15 @@ export async function readTorch(source: RandomAccess, signal?: AbortSignal): Pro
   if (!(value instanceof PickleDict)) throw new TorchFileError(source.name, null, 'it does not hold a dict of tensors')
 
   const tensors = new Map<string, TensorInfo>()
+  let bytes = 0
   for (const [name, found] of value.entries()) {
     if (typeof name !== 'string') throw new TorchFileError(source.name, null, 'it has a key that is no text')
     if (!(found instanceof SavedTensor)) throw new TorchFileError(source.name, name, 'is no tensor')
-    tensors.set(name, await locate(zip, root, name, found, signal))
+    const tensor = await locate(zip, root, name, found, signal)
+    bytes += tensor.byteLength
+    // Views of one storage under many names: what was read would be many times what there is.
+    if (bytes > source.size) throw new TorchFileError(source.name, name, 'and those before it are more than the file')
+    tensors.set(name, tensor)
   }
   return tensors
 }
@@ -139,7 +148,13 @@ class TensorHost implements PickleHost {
   #rebuildTensor([storage, offset, size, stride, , , metadata]: readonly PickleValue[]): SavedTensor {
     const shape = counts(size)
     const strides = counts(stride)
-    if (!(storage instanceof SavedStorage) || !isCount(offset) || !shape || shape.length !== strides?.length) {
+    if (
+      !(storage instanceof SavedStorage) ||
+      !isCount(offset) ||
+      !shape ||
+      shape.length !== strides?.length ||
+      shape.length > MAX_DIMENSIONS
+    ) {
       throw new PickleError(this.file, 'its pickle describes a tensor that cannot be')
     }
     // Metadata may say "negated" or "conjugated": the stored numbers would not be the tensor's.
@@ -200,10 +215,10 @@ async function locate(
   if (!entry) throw fail(`lies in data/${storage.key}, which is not there`)
   const width = DTYPE_BITS[dtype] / 8
   if (entry.byteLength !== storage.length * width) {
-    throw fail(`has a storage of ${storage.length} ${dtype}, but data/${storage.key} has ${entry.byteLength} bytes`)
+    throw fail(`has a storage of ${storage.length} ${dtype}, but it has ${entry.byteLength} bytes`)
   }
   const count = elementCount(tensor)
-  if (count === null || count > storage.length) throw fail(`is [${shape.join(', ')}], more than its storage holds`)
+  if (count === null || count > storage.length) throw fail(`is ${shown(shape)}, more than its storage holds`)
   const last = tensor.shape.reduce((sum, size, i) => sum + (size - 1) * tensor.strides[i]!, offset)
   if (count > 0 && !(last < storage.length)) throw fail('reaches beyond its storage')
   const begin = await contentOffset(zip, entry, signal)
@@ -211,30 +226,77 @@ async function locate(
   if (count === 0) return { ...info, byteOffset: begin, source }
   if (isContiguous(tensor)) return { ...info, byteOffset: begin + offset * width, source }
   // A transpose is put in order when it is read. Any other view could make much of little, and nobody saves one.
-  if (count !== storage.length) throw fail('is a cut or repeated view of its storage. Save it again as safetensors')
-  return { ...info, byteOffset: 0, source: new TransposedSource(source, begin, tensor, width) }
+  const order = axesInStorage(tensor)
+  if (count !== storage.length || !order) {
+    throw fail('is a cut or repeated view of its storage. Save it again as safetensors')
+  }
+  return { ...info, byteOffset: 0, source: new TransposedSource(source, begin, tensor, width, order) }
 }
 
-/** The elements of a view that covers its storage in another order, in the order of its shape. */
+/**
+ * The elements of a view that covers its storage in another order, in the order of its shape. The storage passes through
+ * in pieces, and every element of a piece is put where it belongs.
+ */
 class TransposedSource extends Source {
   readonly #storage: RandomAccess
   readonly #begin: number
-  readonly #tensor: SavedTensor
   readonly #width: number
+  /** Axes as they lie in the storage, the slowest first: their sizes, and how far a step on each leads in the tensor. */
+  readonly #sizes: readonly number[]
+  readonly #steps: readonly number[]
 
-  constructor(storage: RandomAccess, begin: number, tensor: SavedTensor, width: number) {
-    super(storage.name, tensor.storage.length * width)
+  constructor(
+    storage: RandomAccess,
+    begin: number,
+    { shape, storage: { length } }: SavedTensor,
+    width: number,
+    order: readonly number[],
+  ) {
+    super(storage.name, length * width)
     this.#storage = storage
     this.#begin = begin
-    this.#tensor = tensor
     this.#width = width
+    this.#sizes = order.map((axis) => shape[axis]!)
+    this.#steps = order.map((axis) => shape.slice(axis + 1).reduce((product, size) => product * size, 1))
   }
 
   protected async fill(offset: number, target: Uint8Array, signal?: AbortSignal): Promise<void> {
-    const bytes = await this.#storage.read(this.#begin, this.size, signal)
-    const inOrder = gather(this.#tensor, this.#tensor.storage.length, bytes, this.#width)
-    target.set(inOrder.subarray(offset, offset + target.byteLength))
+    const width = this.#width
+    const last = this.#sizes.length - 1
+    const [size, step] = [this.#sizes[last]!, this.#steps[last]!]
+    const index = this.#sizes.map(() => 0)
+    let element = 0 // of the tensor
+    for (let at = 0; at < this.size; at += PIECE_BYTES) {
+      const piece = await this.#storage.read(this.#begin + at, Math.min(PIECE_BYTES, this.size - at), signal)
+      for (let from = 0; from < piece.byteLength; ) {
+        // As far as the fastest axis and the piece go.
+        const count = Math.min(size - index[last]!, (piece.byteLength - from) / width)
+        for (let i = 0; i < count; i++, element += step, from += width) {
+          const to = element * width - offset
+          for (let byte = 0; byte < width; byte++) {
+            if (to + byte >= 0 && to + byte < target.byteLength) target[to + byte] = piece[from + byte]!
+          }
+        }
+        index[last]! += count
+        for (let axis = last; axis > 0 && index[axis] === this.#sizes[axis]; axis--) {
+          element += this.#steps[axis - 1]! - this.#steps[axis]! * this.#sizes[axis]!
+          index[axis] = 0
+          index[axis - 1]!++
+        }
+      }
+    }
   }
+}
+
+/** The axes from the slowest to the fastest, if they tile the storage; else null. Axes of one element are anywhere. */
+function axesInStorage({ shape, strides }: SavedTensor): readonly number[] | null {
+  const order = shape.flatMap((size, axis) => (size === 1 ? [] : axis)).sort((a, b) => strides[b]! - strides[a]!)
+  let expected = 1
+  for (const axis of order.toReversed()) {
+    if (strides[axis] !== expected) return null
+    expected *= shape[axis]!
+  }
+  return order
 }
 
 /** null where the product leaves the integers, even on the way to a zero. */
@@ -254,28 +316,6 @@ function isContiguous({ shape, strides }: SavedTensor): boolean {
     expected *= shape[i]!
   }
   return true
-}
-
-/** The elements of a view in row-major order. */
-function gather(
-  { shape, strides, offset }: SavedTensor,
-  count: number,
-  storage: Uint8Array,
-  width: number,
-): Uint8Array {
-  const out = new Uint8Array(count * width)
-  const index = shape.map(() => 0)
-  let at = offset
-  for (let i = 0; i < count; i++) {
-    out.set(storage.subarray(at * width, (at + 1) * width), i * width)
-    for (let axis = shape.length - 1; axis >= 0; axis--) {
-      at += strides[axis]!
-      if (++index[axis]! < shape[axis]!) break
-      at -= strides[axis]! * shape[axis]!
-      index[axis] = 0
-    }
-  }
-  return out
 }
 
 function isCount(value: PickleValue | undefined): value is number {

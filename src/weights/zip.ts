@@ -3,7 +3,7 @@
  * read where it lies. Nothing is unpacked. Whatever lets an archive mean two things to two readers (entries that overlap,
  * double names, headers that disagree) is refused.
  */
-import { LorikeetError } from '../errors.ts'
+import { asParam, LorikeetError, shown } from '../errors.ts'
 import type { RandomAccess } from './source.ts'
 
 /** The archive is broken, or uses what is not read here. `param` is the entry it is about, else the file. */
@@ -12,10 +12,8 @@ export class ZipError extends LorikeetError {
   override readonly param: string
 
   constructor(file: string, entry: string | null, problem: string) {
-    super(
-      `${file} is not a zip archive that can be read: ${entry === null ? '' : `${JSON.stringify(entry)} `}${problem}.`,
-    )
-    this.param = entry ?? file
+    super(`${file} is not a zip archive that can be read: ${entry === null ? '' : `${shown(entry)} `}${problem}.`)
+    this.param = asParam(entry ?? file)
   }
 }
 
@@ -53,8 +51,8 @@ const STORED = 0
 /** In a 32-bit field: the number is in the zip64 extra field. */
 const SEE_ZIP64 = 0xffff_ffff
 
-/** One entry takes 46 bytes and its name; a checkpoint of ten thousand tensors has a directory of one megabyte. */
-const MAX_DIRECTORY_BYTES = 8 * 1024 * 1024
+/** One entry takes 46 bytes and its name: this is room for ten thousand tensors. */
+const MAX_DIRECTORY_BYTES = 1024 * 1024
 
 /** Whether `source` begins as a zip archive does. */
 export async function looksLikeZip(source: RandomAccess, signal?: AbortSignal): Promise<boolean> {

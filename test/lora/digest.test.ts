@@ -1,4 +1,6 @@
 import { afterEach, describe, expect, it, vi } from 'vitest'
+import { digestAdapter } from '../../src/lora/digest.ts'
+import type { LoraTensor } from '../../src/lora/normal.ts'
 import { readPeftAdapter } from '../../src/lora/peft.ts'
 import { adapterFolder, BOTH_Q, f32, loraTensors, Q_CONFIG, TINY, tensorName } from './makeAdapter.ts'
 
@@ -53,6 +55,22 @@ describe('digest of an adapter', () => {
       of({ bias: 'all' }, `${q0}.bias`, 2),
     ])
     expect(new Set(digests).size).toBe(digests.length)
+  })
+
+  it('of a large tensor depends on every piece of it', async () => {
+    const a = (at: number): LoraTensor => {
+      const bytes = new Uint8Array(5 * 1024 * 1024)
+      bytes[at] = 1
+      return { dtype: 'F32', shape: [1, bytes.byteLength / 4], bytes }
+    }
+    const b: LoraTensor = { dtype: 'F32', shape: [1, 1], bytes: new Uint8Array(4) }
+    const digestOf = (at: number) =>
+      digestAdapter({ modules: [{ layer: 0, projection: 'q', rank: 1, scale: 1, a: a(at), b }] })
+    const places = [0, 4 * 1024 * 1024 - 1, 4 * 1024 * 1024, 5 * 1024 * 1024 - 1]
+    const digests = await Promise.all(places.map(digestOf))
+    expect(new Set(digests).size).toBe(places.length)
+    vi.stubGlobal('crypto', {})
+    expect(await digestOf(0)).toBe(digests[0])
   })
 
   it('is the same on a host without its own SHA-256', async () => {

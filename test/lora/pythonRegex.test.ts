@@ -118,6 +118,13 @@ describe('compilePythonRegex', () => {
     expectRefusal(pattern, what)
   })
 
+  it('bounds the states of patterns that belong together', () => {
+    const budget = { states: 100 }
+    compilePythonRegex('a'.repeat(60), budget)
+    expect(budget.states).toBeLessThan(40)
+    expect(() => compilePythonRegex('a'.repeat(60), budget)).toThrow('one of too many')
+  })
+
   it('throws nothing but its own error, whatever the pattern', () => {
     const piece = fc.constantFrom(...'ab(){}[]*+?|^$\\.-,:<>=!P#019', '(?:', '(?P<', '{2,', '\\d', '[^')
     fc.assert(

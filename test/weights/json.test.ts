@@ -90,6 +90,11 @@ describe('parseJson', () => {
     expect(isJsonObject(value) && Object.hasOwn(value, 'hasOwnProperty')).toBe(false)
   })
 
+  it('counts values, whatever they are', () => {
+    expect(parseJson('{"a":[1,{}]}', 4)).toEqual({ a: [1, {}] })
+    expect(() => parseJson('{"a":[1,{}]}', 3)).toThrow('More values than are read at line 1, column 9')
+  })
+
   it('allows 64 levels', () => {
     expect(() => parseJson('['.repeat(64) + ']'.repeat(64))).not.toThrow()
   })

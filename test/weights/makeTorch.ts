@@ -140,21 +140,20 @@ export interface MadeTorchTensor {
 /** A tensor as torch.save pickles it. */
 export function torchTensor({
   shape,
-  strides,
+  strides = shape.map((_, i) => shape.slice(i + 1).reduce((product, size) => product * size, 1)),
   offset = 0,
   storage = '0',
   type = 'torch.FloatStorage',
   length,
   metadata,
 }: MadeTorchTensor): Made {
-  const contiguous = shape.map((_, i) => shape.slice(i + 1).reduce((product, size) => product * size, 1))
   const count = shape.reduce((product, size) => product * size, 1)
   const id: Made = ['storage', { global: type }, storage, 'cpu', length ?? count]
   const args: Made[] = [
     { persistent: id },
     offset,
     shape,
-    strides ?? contiguous,
+    strides,
     false,
     { call: 'collections.OrderedDict', args: [] },
   ]

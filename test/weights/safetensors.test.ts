@@ -86,14 +86,10 @@ describe('readSafetensors', () => {
     ['an empty file', new Uint8Array(0), 'it has only 0 bytes'],
     ['seven bytes', new Uint8Array(7), 'it has only 7 bytes'],
     ['a header of no bytes', new Uint8Array(8), "its header does not begin with '{'"],
-    [
-      'a huge header length',
-      withHeader('{}', undefined, 2n ** 60n),
-      /claims 1152921504606846976 bytes, the format allows/,
-    ],
+    ['a huge header length', withHeader('{}', undefined, 2n ** 60n), /claims 1152921504606846976 bytes, at most/],
     ['all bits set in the length', withHeader('{}', undefined, 2n ** 64n - 1n), /claims 18446744073709551615/],
     ['a header beyond the end', withHeader('{}', undefined, 3n), 'its header claims 3 bytes, the file has 10'],
-    ['a header of 100 MB and a byte', withHeader('{}', undefined, 100_000_001n), /the format allows 100000000/],
+    ['a header of 100 MB and a byte', withHeader('{}', undefined, 100_000_001n), /at most 100000000 are read/],
     ['white space before the header', withHeader(' {}'), "its header does not begin with '{'"],
     ['a header that is a list', withHeader('[]'), "its header does not begin with '{'"],
     [

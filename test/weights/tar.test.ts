@@ -50,7 +50,7 @@ describe('readTar', () => {
     [
       'a pax name',
       [
-        { name: 'pax', type: 'x', bytes: text('20 mtime=1234567890\n12 path=./é\n') },
+        { name: 'pax', type: 'x', bytes: text('20 mtime=1234567890\n13 path=./é\n') },
         { name: 'e', bytes: text('one') },
         { name: 'f' },
       ],
@@ -78,6 +78,25 @@ describe('readTar', () => {
       makeTar([{ name: 'p', type: 'x', bytes: text('14 size=99999\n') }, { name: 'a' }]),
       'changes sizes',
     ],
+    [
+      'sparse files',
+      makeTar([{ name: 'p', type: 'x', bytes: text('22 GNU.sparse.major=1\n') }, { name: 'a' }]),
+      'changes sizes',
+    ],
+    ['one name for all', makeTar([{ name: 'p', type: 'g', bytes: text('10 path=b\n') }, { name: 'a' }]), 'one name'],
+    ...['path=b\n', '5 path=b\n', '99 path=b\n', '0 path=b\n', '10 path=bc', '1e1 path=b\n'].map(
+      (record): [string, Uint8Array, string] => [
+        `a pax header of ${JSON.stringify(record)}`,
+        makeTar([{ name: 'p', type: 'x', bytes: text(record) }, { name: 'a' }]),
+        'an extended header is broken',
+      ],
+    ),
+    [
+      'a name longer than paths are',
+      makeTar([{ name: 'p', type: 'L', bytes: text('x'.repeat(4097)) }, { name: 'a' }]),
+      'has a name of 4097 characters',
+    ],
+    ['thousands of entries', makeTar(Array.from({ length: 1002 }, (_, i) => ({ name: `${i}` }))), 'more than 1000'],
     ['a huge name', makeTar([{ name: 'p', type: 'L', bytes: new Uint8Array(70_000) }, { name: 'a' }]), 'too large'],
     ['a broken checksum', makeTar([{ name: 'a' }]).map((byte, i) => (i === 3 ? 88 : byte)), 'a header is broken'],
     ['gzip', Uint8Array.of(0x1f, 0x8b, ...new Array(600).fill(7)), 'compressed with gzip'],
@@ -91,7 +110,7 @@ describe('readTar', () => {
   it('answers changed archives with their contents or typed errors', async () => {
     const whole = makeTar([
       { name: 'a', bytes: text('one') },
-      { name: 'x', type: 'x', bytes: text('12 path=bb\n') },
+      { name: 'x', type: 'x', bytes: text('11 path=bb\n') },
       { name: 'b', bytes: text('two') },
     ])
     await fc.assert(

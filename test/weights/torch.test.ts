@@ -87,6 +87,7 @@ describe('readTorch', () => {
     ['an offset beyond the storage', dict({ x: torchTensor({ shape: [3], offset: 4, length: 6 }) }), 'reaches beyond'],
     ['strides beyond the storage', dict({ x: torchTensor({ shape: [2, 3], strides: [4, 1] }) }), 'reaches beyond'],
     ['repeated elements', dict({ x: torchTensor({ shape: [2], strides: [0], length: 6 }) }), 'cut or repeated'],
+    ['a repeated diagonal', dict({ x: torchTensor({ shape: [2, 3], strides: [1, 1], length: 6 }) }), 'cut or repeated'],
     ['columns cut out', dict({ x: torchTensor({ shape: [2, 2], strides: [3, 1], length: 6 }) }), 'cut or repeated'],
     ['negative sizes', dict({ x: torchTensor({ shape: [-2, -3], length: 6 }) }), 'cannot be'],
     ['sizes and strides that differ', dict({ x: torchTensor({ shape: [2, 3], strides: [1] }) }), 'cannot be'],
@@ -95,6 +96,7 @@ describe('readTorch', () => {
       dict({ x: torchTensor({ shape: Array(9).fill(2 ** 31 - 1), length: 6 }) }),
       'more than its storage',
     ],
+    ['65 dimensions', dict({ x: torchTensor({ shape: Array(65).fill(1), length: 6 }) }), 'cannot be'],
     ['negated tensors', dict({ x: torchTensor({ shape: [6], metadata: dict({ neg: true }) }) }), 'metadata'],
     ['an unknown storage', dict({ x: torchTensor({ shape: [6], type: 'torch.QInt8Storage' }) }), 'torch.QInt8Storage'],
     ['a subclass', dict({ x: { call: 'torch._tensor._rebuild_from_type_v2', args: [] } }), '_rebuild_from_type_v2'],
@@ -135,6 +137,32 @@ describe('readTorch', () => {
     const outcome = read(bytes)
     await expect(outcome).rejects.toThrow(LorikeetError)
     await expect(outcome).rejects.toThrow(says)
+  })
+
+  it('refuses a storage that is more under many names than the file has', async () => {
+    const tensors = (count: number) =>
+      dict(Object.fromEntries(Array.from({ length: count }, (_, i) => [`t${i}`, torchTensor({ shape: [20_000] })])))
+    const storage = { 0: new Uint8Array(80_000) }
+    expect(Object.keys(await read(makeTorch(tensors(1), storage)))).toHaveLength(1)
+    await expect(read(makeTorch(tensors(2), storage))).rejects.toThrow('more than the file')
+  })
+
+  it('puts a storage of several pieces in order, whole and in part', async () => {
+    // Axes in the storage: 700 of 3 of 250, which are the tensor's 1, 2 and 0.
+    const [a, b, c] = [700, 3, 250]
+    const values = Float32Array.from({ length: a * b * c }, (_, i) => i)
+    const tensor = torchTensor({ shape: [c, a, b], strides: [1, b * c, c] })
+    const file = makeTorch(dict({ tensor }), { 0: new Uint8Array(values.buffer) })
+    const found = (await readTorch(bytesSource('made.bin', file))).get('tensor')!
+    const expected = new Float32Array(a * b * c)
+    for (let z = 0; z < c; z++) {
+      for (let x = 0; x < a; x++) for (let y = 0; y < b; y++) expected[(z * a + x) * b + y] = (x * b + y) * c + z
+    }
+    const bytes = await readTensor(found)
+    expect(bytes.byteLength).toBe(2_100_000)
+    expect(Buffer.compare(bytes, new Uint8Array(expected.buffer))).toBe(0)
+    const part = await found.source.read(4001, 10_007)
+    expect(Buffer.compare(part, new Uint8Array(expected.buffer, 4001, 10_007))).toBe(0)
   })
 
   it('answers changed files with tensors or typed errors', async () => {
