@@ -24,6 +24,8 @@ export interface Verdict {
   readonly why: string
   readonly ms: number
   readonly extraBytes: number
+  /** Failed for its time alone. */
+  readonly isSlow: boolean
 }
 
 export interface Meters {
@@ -48,16 +50,18 @@ export async function judge(target: Target, files: Files, meters: Meters): Promi
   } catch (thrown) {
     error = thrown
   }
-  const ms = Math.min(meters.now() - startedAt, Number.MAX_VALUE)
+  const ms = meters.now() - startedAt
   const cpuMs = meters.cpu() - cpuBefore
   peak = Math.max(peak, meters.memory())
   const extraBytes = peak - before - held
-  const verdict = (outcome: Verdict['outcome'], why: string): Verdict => ({ outcome, why, ms, extraBytes })
+  const verdict = (outcome: Verdict['outcome'], why: string, isSlow = false): Verdict => ({
+    ...{ outcome, why, ms, extraBytes, isSlow },
+  })
 
   const broken = error === null ? null : brokenError(error)
   if (broken !== null) return verdict('failed', broken)
   // Others may have the processor: what it did itself decides.
-  if (ms > MAX_MS && cpuMs > MAX_MS) return verdict('failed', `took ${Math.round(cpuMs)} ms`)
+  if (ms > MAX_MS && cpuMs > MAX_MS) return verdict('failed', `took ${Math.round(cpuMs)} ms`, true)
   if (extraBytes > MAX_EXTRA_BYTES) return verdict('failed', `took ${(extraBytes / MIB).toFixed(1)} MiB beside tensors`)
   const mostRead = READINGS * reading.size
   if (reading.bytesRead > mostRead) return verdict('failed', `read ${reading.bytesRead} bytes of ${reading.size}`)

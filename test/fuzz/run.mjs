@@ -92,6 +92,7 @@ async function bundle() {
     logLevel: 'warn',
     build: {
       outDir,
+      emptyOutDir: true,
       target: 'node20',
       minify: false,
       lib: { entry: 'test/fuzz/worker.ts', formats: ['es'], fileName: () => 'worker.mjs' },
