@@ -235,7 +235,8 @@ async function locate(
 
 /**
  * The elements of a view that covers its storage in another order, in the order of its shape. The storage passes through
- * in pieces, and every element of a piece is put where it belongs.
+ * in pieces, and every element of a piece is put where it belongs. Who reads a part gets it out of the whole, which is then
+ * kept: elements of a part lie all over the storage.
  */
 class TransposedSource extends Source {
   readonly #storage: RandomAccess
@@ -244,6 +245,7 @@ class TransposedSource extends Source {
   /** Axes as they lie in the storage, the slowest first: their sizes, and how far a step on each leads in the tensor. */
   readonly #sizes: readonly number[]
   readonly #steps: readonly number[]
+  #whole: Uint8Array | null = null
 
   constructor(
     storage: RandomAccess,
@@ -261,25 +263,34 @@ class TransposedSource extends Source {
   }
 
   protected async fill(offset: number, target: Uint8Array, signal?: AbortSignal): Promise<void> {
+    if (target.byteLength === this.size) return await this.#putInOrder(target, signal)
+    if (!this.#whole) {
+      const whole = new Uint8Array(this.size)
+      await this.#putInOrder(whole, signal)
+      this.#whole = whole
+    }
+    target.set(this.#whole.subarray(offset, offset + target.byteLength))
+  }
+
+  async #putInOrder(target: Uint8Array, signal?: AbortSignal): Promise<void> {
     const width = this.#width
     const last = this.#sizes.length - 1
-    const [size, step] = [this.#sizes[last]!, this.#steps[last]!]
+    const [size, step] = [this.#sizes[last]!, this.#steps[last]! * width]
     const index = this.#sizes.map(() => 0)
-    let element = 0 // of the tensor
+    const pieces = new Uint8Array(Math.min(PIECE_BYTES, this.size))
+    let to = 0
     for (let at = 0; at < this.size; at += PIECE_BYTES) {
-      const piece = await this.#storage.read(this.#begin + at, Math.min(PIECE_BYTES, this.size - at), signal)
+      const piece = pieces.subarray(0, this.size - at)
+      await this.#storage.readInto(this.#begin + at, piece, signal)
       for (let from = 0; from < piece.byteLength; ) {
         // As far as the fastest axis and the piece go.
         const count = Math.min(size - index[last]!, (piece.byteLength - from) / width)
-        for (let i = 0; i < count; i++, element += step, from += width) {
-          const to = element * width - offset
-          for (let byte = 0; byte < width; byte++) {
-            if (to + byte >= 0 && to + byte < target.byteLength) target[to + byte] = piece[from + byte]!
-          }
+        for (let i = 0; i < count; i++, to += step, from += width) {
+          for (let byte = 0; byte < width; byte++) target[to + byte] = piece[from + byte]!
         }
         index[last]! += count
         for (let axis = last; axis > 0 && index[axis] === this.#sizes[axis]; axis--) {
-          element += this.#steps[axis - 1]! - this.#steps[axis]! * this.#sizes[axis]!
+          to += (this.#steps[axis - 1]! - this.#steps[axis]! * this.#sizes[axis]!) * width
           index[axis] = 0
           index[axis - 1]!++
         }

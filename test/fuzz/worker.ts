@@ -70,7 +70,7 @@ async function run(job: Job): Promise<Message> {
   const refused: Record<string, number> = {}
   const failures: Failure[] = []
   let taken = 0
-  const worst = { ms: 0, msIndex: job.from, bytes: 0, bytesIndex: job.from }
+  const worst = { ms: -1, msIndex: job.from, bytes: -1, bytesIndex: job.from }
   for (let index = job.from; index < job.to; index++) {
     if (job.careful) tell({ kind: 'begins', index })
     const files =

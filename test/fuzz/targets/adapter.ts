@@ -1,6 +1,6 @@
 /** Whole adapters, in every format that is read. */
 import { readAdapter } from '../../../src/lora/readAdapter.ts'
-import { BOTH_Q, f32, loraTensors, Q_CONFIG, TINY } from '../../lora/makeAdapter.ts'
+import { BOTH_Q, f32, loraTensors, Q_CONFIG, TINY, tensorName } from '../../lora/makeAdapter.ts'
 import { type MadeTensor, makeSafetensors } from '../../weights/makeSafetensors.ts'
 import { makeTar } from '../../weights/makeTar.ts'
 import { makeTorch, torchTensor } from '../../weights/makeTorch.ts'
@@ -53,10 +53,15 @@ function tensors(dice: Dice, isHonest: boolean): Record<string, MadeTensor> {
 }
 
 /** The same tensors as torch.save would write them. */
-function asTorch(made: Readonly<Record<string, MadeTensor>>): Uint8Array {
+function asTorch(made: Readonly<Record<string, MadeTensor>>, isTransposed = false): Uint8Array {
   const all = Object.entries(made)
   return makeTorch(
-    { dict: all.map(([name, { shape }], i) => [name, torchTensor({ shape, storage: `${i}` })] as const) },
+    {
+      dict: all.map(
+        ([name, { shape }], i) =>
+          [name, torchTensor({ shape, storage: `${i}`, ...(isTransposed && { strides: [1, shape[0]!] }) })] as const,
+      ),
+    },
     Object.fromEntries(all.map(([, { bytes }], i) => [`${i}`, bytes])),
   )
 }
@@ -96,15 +101,66 @@ function make(dice: Dice): Files {
   return { ...(dice.chance(0.97) && { 'adapter_config.json': text(config) }), ...(dice.chance(0.98) && weights) }
 }
 
+const MIB = 1024 * 1024
+/** A base whose adapters are large. */
+const WIDE = { ...TINY, hiddenSize: 4096, numHeads: 32, numKvHeads: 32, headDim: 128 }
+const RANK = 512
+
+/** Zeros, 8 MiB for each side of a module of rank 512. */
+function wideTensors(): Record<string, MadeTensor> {
+  const zeros = (shape: readonly [number, number]): MadeTensor => ({
+    dtype: 'F32',
+    shape,
+    bytes: new Uint8Array(shape[0] * shape[1] * 4),
+  })
+  return Object.fromEntries(
+    [0, 1].flatMap((layer) => [
+      [tensorName(layer, 'q', 'A'), zeros([RANK, 4096])] as const,
+      [tensorName(layer, 'q', 'B'), zeros([4096, RANK])] as const,
+    ]),
+  )
+}
+
+const WIDE_CONFIG = text(JSON.stringify({ ...Q_CONFIG, r: RANK }))
+
+/** Honest ones, in each format: what holds them may not hold much else. */
+const WIDE_ADAPTERS: readonly (() => Files)[] = [
+  () => ({ 'adapter_config.json': WIDE_CONFIG, 'adapter_model.safetensors': makeSafetensors(wideTensors()) }),
+  () => ({ 'adapter_config.json': WIDE_CONFIG, 'adapter_model.bin': asTorch(wideTensors()) }),
+  () => ({ 'adapter_config.json': WIDE_CONFIG, 'adapter_model.bin': asTorch(wideTensors(), true) }),
+  () => {
+    const zeros = (shape: readonly [number, number]): MadeTensor => ({
+      dtype: 'F32',
+      shape,
+      bytes: new Uint8Array(shape[0] * shape[1] * 4),
+    })
+    const weights = asTorch({
+      [`${NEMO}in.weight`]: zeros([RANK, 4096]),
+      [`${NEMO}out.weight`]: zeros([3 * 4096, RANK]),
+    })
+    const config = text(`peft:\n  peft_scheme: lora\n  lora_tuning:\n    adapter_dim: ${RANK}\n`)
+    return {
+      'adapter.nemo': makeTar([
+        { name: 'model_config.yaml', bytes: config },
+        { name: 'model_weights.ckpt', bytes: weights },
+      ]),
+    }
+  },
+]
+
 export const adapter: Target = {
   name: 'adapter',
   make,
-  heavy: HEAVY_CONFIGS.map((config) => () => ({
-    ...config(),
-    'adapter_model.safetensors': makeSafetensors(loraTensors(BOTH_Q, 8)),
-  })),
+  heavy: [
+    ...WIDE_ADAPTERS,
+    ...HEAVY_CONFIGS.map((config) => () => ({
+      ...config(),
+      'adapter_model.safetensors': makeSafetensors(loraTensors(BOTH_Q, 8)),
+    })),
+  ],
   async run(reading) {
-    const { adapter: read } = await readAdapter(reading.folder(), TINY, { maxRank: 512 })
+    const bytes = Object.values(reading.files).reduce((sum, file) => sum + file.byteLength, 0)
+    const { adapter: read } = await readAdapter(reading.folder(), bytes > MIB ? WIDE : TINY, { maxRank: 512 })
     must(/^[0-9a-f]{64}$/.test(read.digest), 'a digest that is none')
     let held = 0
     for (const { a, b, rank, scale } of read.modules) {
@@ -115,10 +171,7 @@ export const adapter: Target = {
       held += a.bytes.byteLength + b.bytes.byteLength
     }
     must(read.maxRank <= 512, 'a rank beyond the limit')
-    must(
-      read.byteLength <= Object.values(reading.files).reduce((sum, file) => sum + file.byteLength, 0),
-      'more bytes than its files',
-    )
+    must(read.byteLength <= bytes, 'more bytes than its files')
     return Math.min(held, read.byteLength)
   },
 }
