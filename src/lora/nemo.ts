@@ -1,10 +1,11 @@
 /**
- * A NeMo adapter (`.nemo`) into the normal form. It is a tar with a YAML config and a torch file. NeMo adapts the fused
+ * A NeMo adapter (`.nemo`) into the normal form. It is a tar, maybe compressed, with a YAML config and a torch file. NeMo adapts the fused
  * matrices of Megatron: query, key and value are one, their rows by query group (the group's query heads, its key, its
  * value); gate and up are one, gate first. Each part becomes a module of its own, all of them with the same A.
  */
 import type { ModelSpec, Projection } from '../model/spec.ts'
 import { PROJECTIONS, projectionShape } from '../model/spec.ts'
+import { gunzip, isGzip } from '../weights/gzip.ts'
 import { type RowRange, tensorRows } from '../weights/rowsSource.ts'
 import type { TensorInfo } from '../weights/safetensors.ts'
 import type { RandomAccess } from '../weights/source.ts'
@@ -19,6 +20,9 @@ import { type ReadAdapterOptions, readPlan } from './readPlan.ts'
 
 export const NEMO_WEIGHTS_FILE = 'model_weights.ckpt'
 export const MAX_CONFIG_BYTES: number = 128 * 1024
+/** What a compressed archive may unpack to besides its tensors, and those where nobody says how much they may be. */
+const OVERHEAD_BYTES = 16 * 1024 * 1024
+const MOST_BYTES = 1024 * 1024 * 1024
 
 /** Adapters of a layer by the name of their module, and what their `linear_out` holds. */
 const ADAPTERS: ReadonlyMap<string, readonly Projection[]> = new Map([
@@ -46,16 +50,17 @@ interface Pair {
 }
 
 /**
- * Reads the adapter in the `.nemo` file for a base of this shape. `source` stays the caller's to close.
+ * Reads the adapter in the `.nemo` file for a base of this shape. `file` stays the caller's to close.
  * @throws AdapterRefusedError when it cannot be computed exactly; TarError, TorchFileError, PickleError, ZipError for a
- *   broken file; SourceError
+ *   broken file; GzipError; SourceError
  */
 export async function readNemoAdapter(
-  source: RandomAccess,
+  file: RandomAccess,
   spec: ModelSpec,
   options: ReadAdapterOptions = {},
 ): Promise<NormalAdapter> {
-  const { signal } = options
+  const { signal, maxBytes = MOST_BYTES } = options
+  const source = (await isGzip(file, signal)) ? await gunzip(file, maxBytes + OVERHEAD_BYTES, signal) : file
   const entries = await readTar(source, signal)
   const config = await readConfig(source, entries, spec, signal)
   const weights = findWeights(source, entries)

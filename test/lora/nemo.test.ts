@@ -47,6 +47,14 @@ describe('readNemoAdapter', () => {
     expect(found.digest).toBe(adapter.digest)
   })
 
+  it('is the same compressed, which older versions of NeMo do', async () => {
+    const bytes = nemo({ [`${QKV}in.weight`]: [2, 8], [`${QKV}out.weight`]: [16, 2] })
+    const stream = new Blob([bytes as Uint8Array<ArrayBuffer>]).stream().pipeThrough(new CompressionStream('gzip'))
+    const packed = new Uint8Array(await new Response(stream).arrayBuffer())
+    expect((await read(packed)).digest).toBe((await read(bytes)).digest)
+    await expect(read(packed.subarray(0, 500))).rejects.toMatchObject({ code: 'gzip_invalid', status: 400 })
+  })
+
   it.each([
     ['nemo-path-traversal.nemo', 'tar_invalid', '../../escape.txt'],
     ['nemo-ptuning.nemo', 'adapter_unsupported', 'peft.peft_scheme'],

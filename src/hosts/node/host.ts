@@ -1,13 +1,13 @@
-/** Node as a host: Dawn's GPU, and paths that are directories. */
+/** Node as a host: Dawn's GPU, and paths that are directories, or files in them. */
 import { openGpu } from '../../gpu/open.node.ts'
 import type { Host } from '../port.ts'
-import { directoryFolder } from './files.ts'
+import { pathFolder } from './pathFolder.ts'
 import { folderWithin } from './roots.ts'
 import { subfoldersOf } from './subfolders.ts'
 
 export const nodeHost: Host = {
   openGpu,
-  folder: (path) => directoryFolder(path),
+  folder: pathFolder,
   folderWithin,
   subfolders: subfoldersOf,
 }

@@ -5,13 +5,14 @@
  */
 import { realpath, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
-import { isAbsolute, join, relative, resolve, sep } from 'node:path'
+import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path'
+import { folderOfFile, splitAdapterFile } from '../../lora/adapterFile.ts'
 import type { Folder } from '../../weights/folder.ts'
 import { SourceError } from '../../weights/source.ts'
 import { directoryFolder, unreadable } from './files.ts'
 
 /**
- * The folder at `path`, relative ones from the working directory, `~` from the user's home.
+ * The folder at `path`, or around an adapter's file that is there; relative ones from the working directory, `~` from the user's home.
  * @throws SourceError: `path_refused` when it, or a file that is then asked of it, is not below one of `roots`;
  *   `file_not_found` when there is no such folder below them
  */
@@ -24,13 +25,14 @@ export async function folderWithin(path: string, roots: readonly string[]): Prom
   if (!isWithin(wanted, [...named, ...real])) throw refused(path)
   const found = await realPath(wanted, path)
   if (!isWithin(found, real)) throw refused(path)
-  if (!(await stat(found)).isDirectory()) {
-    throw new SourceError('file_not_found', path, `${path} is not a folder.`)
-  }
-  return directoryFolder(found, {
-    name: path,
-    allows: async (file) => isWithin(await realPath(file, file), real),
-  })
+  const options = { name: path, allows: async (file: string) => isWithin(await realPath(file, file), real) }
+  if ((await stat(found)).isDirectory()) return directoryFolder(found, options)
+  const file = splitAdapterFile(wanted)
+  if (!file) throw new SourceError('file_not_found', path, `${path} is not a folder.`)
+  // Its config lies beside it as it is written: a link may lead to where it has another name.
+  const folder = await realPath(dirname(wanted), path)
+  if (!isWithin(folder, real)) throw refused(path)
+  return folderOfFile(directoryFolder(folder, options), file.file, path)
 }
 
 async function realPath(path: string, name: string): Promise<string> {
