@@ -1,5 +1,5 @@
 /**
- * The price of mixing adapters (S1, S2, S3 and S11 of docs/performance.md): steps of base rows against steps of the same
+ * The price of mixing adapters (S1, S2 and S3 of docs/performance.md): steps of base rows against steps of the same
  * rows each under another adapter, in one run, rounds interleaved. SmolLM2-135M's shape, f16, made-up weights.
  *
  *   node bench/run.mjs bench/mixing.ts [--rounds=7] [--decode]
@@ -81,20 +81,12 @@ async function main(options: readonly string[]): Promise<void> {
   }
   await bare.close()
 
-  const counted = async (of: Batch) => {
-    const start = gpu.counters.snapshot()
-    await runtime.runner.submit(of)
-    return gpu.counters.since(start)
-  }
-  const [base, mixed] = [await counted(batch(1, null)), await counted(batch(1, 16))]
-
   const named = (name: string) => cases.find((each) => each.name === name)!.timing
   const ratio = (one: string, other: string) => ({
     wallMedian: median(named(one).wall) / median(named(other).wall),
     wallBest: Math.min(...named(one).wall) / Math.min(...named(other).wall),
     cpuMedian: median(named(one).cpu) / median(named(other).cpu),
   })
-  const { numLayers } = runtime.spec
   const report = {
     device: gpu.can.adapter,
     rounds,
@@ -115,14 +107,6 @@ async function main(options: readonly string[]): Promise<void> {
     ...(options.includes('--decode')
       ? {}
       : { 'S3 prefill, 8 x 64 of 8 adapters r=16 against base': ratio('prefill base', 'prefill r16') }),
-    'S11 per step': {
-      baseDispatchesPerLayer: (base.dispatches - 4) / numLayers,
-      loraDispatchesPerLayer: (mixed.dispatches - base.dispatches) / numLayers,
-      passes: mixed.passes,
-      submits: mixed.submits,
-      tableUploads: mixed.uploads,
-      tableBytes: mixed.uploadedBytes,
-    },
   }
   console.log(rounded(report))
   for (const lease of [...leases.values()].flat()) lease.release()

@@ -32,24 +32,62 @@ export interface Measured {
 const LEAST_MS = 10
 const MOST_REPEATS = 4096
 
+/** All rounds of `cases`. */
 export async function measure(
   bench: Workbench,
   cases: readonly KernelCase[],
-  { rounds, leastMs = LEAST_MS, cpuMs, onPrepare }: MeasureOptions,
-): Promise<Measured[]> {
-  const { gpu } = bench
-  const stations: Station[] = []
-  if (gpu.can.timestamps) gpu.profile('steps')
+  { rounds, ...options }: MeasureOptions,
+): Promise<readonly Measured[]> {
+  const measurement = await Measurement.prepare(bench, cases, options)
   try {
-    for (const [index, test] of cases.entries()) {
-      onPrepare?.(test, index)
-      stations.push(await Station.prepare(bench, test, leastMs))
-    }
-    for (let round = 0; round < rounds; round++) for (const station of stations) await station.round(gpu, cpuMs)
-    return stations
+    for (let round = 0; round < rounds; round++) await measurement.round()
+    return measurement.results
   } finally {
-    for (const station of stations) station.close()
-    gpu.profile(null)
+    measurement.close()
+  }
+}
+
+/** Cases that are prepared, for who has something to do between their rounds. Profiles the device until it is closed. */
+export class Measurement {
+  readonly #gpu: Gpu
+  readonly #stations: Station[] = []
+  readonly #cpuMs: (() => number) | undefined
+
+  private constructor(gpu: Gpu, cpuMs: (() => number) | undefined) {
+    this.#gpu = gpu
+    this.#cpuMs = cpuMs
+    if (gpu.can.timestamps) gpu.profile('steps')
+  }
+
+  static async prepare(
+    bench: Workbench,
+    cases: readonly KernelCase[],
+    { leastMs = LEAST_MS, cpuMs, onPrepare }: Omit<MeasureOptions, 'rounds'> = {},
+  ): Promise<Measurement> {
+    const measurement = new Measurement(bench.gpu, cpuMs)
+    try {
+      for (const [index, test] of cases.entries()) {
+        onPrepare?.(test, index)
+        measurement.#stations.push(await Station.prepare(bench, test, leastMs))
+      }
+      return measurement
+    } catch (error) {
+      measurement.close()
+      throw error
+    }
+  }
+
+  async round(): Promise<void> {
+    for (const station of this.#stations) await station.round(this.#gpu, this.#cpuMs)
+  }
+
+  get results(): readonly Measured[] {
+    return this.#stations
+  }
+
+  close(): void {
+    for (const station of this.#stations) station.close()
+    this.#gpu.profile(null)
   }
 }
 

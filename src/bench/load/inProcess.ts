@@ -113,7 +113,8 @@ function addSynthetic(
   return (scenario) => wishes(scenario).map(({ name }) => name)
 }
 
-function targetOf(bird: Lorikeet, { ignoreEos, timeoutMs }: InProcessPlan): Target {
+/** A model as what answers: its prompts are token ids, and it can be looked into. */
+export function targetOf(bird: Lorikeet, { ignoreEos, timeoutMs }: Omit<RequestWishes, 'longest'>): Target {
   const options: ClientOptions = {
     fetch: (url, init) => bird.fetch(url, init),
     baseUrl: 'http://lorikeet/v1',
