@@ -29,7 +29,7 @@ export class DawnHost implements GpuHost {
 
   /**
    * `switches` are Dawn's own, such as `backend=null`, which computes nothing.
-   * @throws NoGpuError when the package is not installed
+   * @throws NoGpuError when the package cannot be loaded
    */
   static async load(name: GpuHost['name'], switches: readonly string[] = []): Promise<DawnHost> {
     const dawn = await importDawn()
@@ -58,8 +58,9 @@ async function importDawn(): Promise<DawnModule> {
   try {
     return (await import('webgpu')) as unknown as DawnModule
   } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause)
     throw new NoGpuError(
-      'The package "webgpu" (Dawn for Node) is not installed. Install it beside lorikeet: npm install webgpu@0.6.2',
+      `The package "webgpu" (Dawn) cannot be loaded: ${reason}. Where it is missing, install it beside lorikeet: npm install webgpu@0.6.2, or deno add npm:webgpu@0.6.2`,
       { cause },
     )
   }
