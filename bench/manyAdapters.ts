@@ -36,17 +36,18 @@ interface Case {
   readonly counts: { misses: number; uploads: number; bytes: number }
 }
 
-async function run(count: number, round: number, kind: string): Promise<Run> {
+/** @param turn another one for every load, or it would ask for the same adapters */
+async function run(count: number, turn: number): Promise<Run> {
   const workload = { ...LENGTHS, pick: count > ROOM ? 'skewed' : 'uniform' } as const
-  const place = { scenario: `${count} ${kind}`, concurrency: CLIENTS, round }
+  const place = { scenario: `${count}`, concurrency: CLIENTS, round: turn }
   const made = makeRequests(workload, requests, names.slice(0, count), target.prompt, place)
   return runClients(made, CLIENTS, (request) => target.ask(request))
 }
 
 async function measure({ count, runs, counts }: Case, round: number): Promise<void> {
-  await run(count, round, 'before')
+  await run(count, 2 * round)
   const before = target.counts!()
-  runs.push(await run(count, round, 'measured'))
+  runs.push(await run(count, 2 * round + 1))
   const after = target.counts!()
   const grown = (name: string) => after[name]! - before[name]!
   counts.misses += grown('adapterMisses')

@@ -165,7 +165,11 @@ describe('a request', () => {
     ['a stream that fails', streaming(piece('a'), event({ error: { message: 'gone' } })), 'The stream failed: gone'],
     ['a stream that breaks off', streaming(piece('a'), piece('b').slice(0, 9)), 'The stream broke off'],
     ['a stream without a token', streaming(piece('', 'stop'), DONE), 'No token came'],
-    ['a server that is not there', () => Promise.reject(new Error('connect ECONNREFUSED')), 'connect ECONNREFUSED'],
+    [
+      'a server that is not there',
+      () => Promise.reject(new TypeError('fetch failed', { cause: new Error('connect ECONNREFUSED') })),
+      'fetch failed: connect ECONNREFUSED',
+    ],
   ])('says why it failed: %s', async (_what, fetch, message) => {
     expect((await ask(REQUEST, options(fetch))).error).toBe(message)
   })
@@ -232,7 +236,7 @@ describe('a server', () => {
     [
       'nothing answers',
       () => Promise.reject(new TypeError('fetch failed', { cause: new Error('ECONNREFUSED') })),
-      /does not answer: ECONNREFUSED/,
+      /does not answer: fetch failed: ECONNREFUSED/,
     ],
     ['it wants a key', async () => new Response('', { status: 401 }), /answers 401/],
     ['it is something else', async () => new Response('<html>'), /no list of models/],

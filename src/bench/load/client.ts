@@ -64,7 +64,7 @@ export async function ask(request: LoadRequest, options: ClientOptions): Promise
     if (!isEnded) throw new Error('The stream broke off')
     if (arrivals.length === 0) throw new Error('No token came')
   } catch (cause) {
-    error = cause instanceof Error ? cause.message : String(cause)
+    error = reasonOf(cause)
   }
   const seen = arrivals.reduce((sum, { numTokens }) => sum + numTokens, 0)
   const outputTokens = usage.completion_tokens ?? seen
@@ -136,6 +136,13 @@ function gapsOf(arrivals: readonly Arrival[], share: number): number[] {
     const count = Math.max(1, Math.round(numTokens * share))
     return Array.from({ length: count }, () => (at - arrivals[i]!.at) / count)
   })
+}
+
+/** `fetch` says only that it failed; why, its cause knows. */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  const { message, cause } = error
+  return cause instanceof Error && cause.message !== '' ? `${message}: ${cause.message}` : message
 }
 
 async function refusal(response: Response): Promise<string> {

@@ -2,7 +2,7 @@
  * Any OpenAI-compatible server as the subject of a benchmark. Requests carry OpenAI's own fields alone, and `ignore_eos` if
  * that is asked for: vLLM, SGLang, llama-server and lorikeet know it.
  */
-import { ask, type ClientOptions, type Fetch } from './client.ts'
+import { ask, type ClientOptions, type Fetch, reasonOf } from './client.ts'
 import type { Facts } from './loadReport.ts'
 import { wordPrompts } from './requests.ts'
 import { BenchError, type ScenarioName } from './scenarios.ts'
@@ -77,18 +77,13 @@ function targetOf(plan: ServerPlan, baseUrl: string): Target {
 
 async function modelCards({ url, fetch, apiKey }: ServerPlan, address: string): Promise<readonly ModelCard[]> {
   const headers: Record<string, string> = apiKey === null ? {} : { authorization: `Bearer ${apiKey}` }
-  const response = await fetch(address, { headers }).catch((cause: Error) => {
+  const response = await fetch(address, { headers }).catch((cause: unknown) => {
     throw new BenchError('--url', `${url} does not answer: ${reasonOf(cause)}`)
   })
   if (!response.ok) throw new BenchError('--url', `${address} answers ${response.status}.`)
   const { data } = (await response.json().catch(() => ({}))) as { data?: unknown }
   if (Array.isArray(data)) return data as ModelCard[]
   throw new BenchError('--url', `${address} is no list of models.`)
-}
-
-/** `fetch` says only that it failed; why, its cause knows. */
-function reasonOf({ message, cause }: Error): string {
-  return cause instanceof Error && cause.message ? cause.message : message
 }
 
 async function factsOf({ url, fetch }: ServerPlan, model: string, cards: readonly ModelCard[]): Promise<Facts> {
