@@ -25,14 +25,15 @@ function addressOf(path: string): URL {
   return new URL(path, globalThis.document?.baseURI ?? globalThis.location.href)
 }
 
-/** Roots are addresses too. Dots in a path, also encoded ones, are gone once it is an address. */
+/** Roots are addresses too. Dots in a path, also encoded ones, are gone once it is an address; encoded slashes are refused. */
 async function folderWithin(path: string, roots: readonly string[]): Promise<Folder> {
   const wanted = URL.canParse(path, addressOf('').href) ? addressOf(path) : null
   const isBelow = (root: URL): boolean => {
     const rootPath = root.pathname.endsWith('/') ? root.pathname : `${root.pathname}/`
     return wanted?.origin === root.origin && `${wanted.pathname}/`.startsWith(rootPath)
   }
-  if (wanted && /^https?:$/.test(wanted.protocol) && roots.map(addressOf).some(isBelow)) return urlFolder(wanted)
+  const isPlain = wanted && /^https?:$/.test(wanted.protocol) && !/%(2f|5c)/i.test(wanted.pathname)
+  if (isPlain && roots.map(addressOf).some(isBelow)) return urlFolder(wanted)
   const message = `${JSON.stringify(path.slice(0, 300))} is outside of the addresses that adapters may be loaded from.`
   throw new SourceError('path_refused', 'lora_path', message)
 }
