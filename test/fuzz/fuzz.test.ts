@@ -50,7 +50,6 @@ describe('npm run fuzz', () => {
     const args = ['test/fuzz/run.mjs', '--inputs=120', '--processes=1', `--seed=${SEED}`]
     const { stdout } = await promisify(execFile)(process.execPath, args).catch((failed) => failed)
     expect(stdout).toContain(' 0 failures')
-    for (const { name, heavy } of TARGETS) expect(heavy.length, name).toBeGreaterThan(0)
   })
 })
 

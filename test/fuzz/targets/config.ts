@@ -12,7 +12,8 @@ import { mutateText, nested, oddNumber } from '../mutate.ts'
 import { type Files, must, type Target, text } from '../target.ts'
 import { regexPattern } from './regex.ts'
 
-const TOKENS = [
+/** What readers of configs look for. */
+export const CONFIG_TOKENS: readonly string[] = [
   ...[
     '{',
     '}',
@@ -167,7 +168,7 @@ export function adapterConfig(dice: Dice): Record<string, unknown> {
 
 export function adapterConfigText(dice: Dice): string {
   const honest = JSON.stringify(adapterConfig(dice), null, dice.pick([undefined, 2]))
-  return dice.chance(0.6) ? honest : mutateText(dice, honest, TOKENS)
+  return dice.chance(0.6) ? honest : mutateText(dice, honest, CONFIG_TOKENS)
 }
 
 const config = (body: string): Files => ({
@@ -250,7 +251,7 @@ export const modelConfig: Target = {
       'num_attention_heads',
     ]
     const honest = JSON.stringify(object(dice, MODEL_FIELDS, required))
-    return { 'config.json': text(dice.chance(0.6) ? honest : mutateText(dice, honest, TOKENS)) }
+    return { 'config.json': text(dice.chance(0.6) ? honest : mutateText(dice, honest, CONFIG_TOKENS)) }
   },
   heavy: [
     () => ({ 'config.json': text(`{"model_type":"llama","layer_types":[${many(() => '"full_attention"', 1e5)}]}`) }),
@@ -267,7 +268,7 @@ export const json: Target = {
   name: 'json',
   make(dice) {
     const honest = JSON.stringify(randomValue(dice, 4), null, dice.pick([undefined, 1]))
-    return { file: text(dice.chance(0.3) ? honest : mutateText(dice, honest, TOKENS)) }
+    return { file: text(dice.chance(0.3) ? honest : mutateText(dice, honest, CONFIG_TOKENS)) }
   },
   heavy: [
     () => ({ file: text(nested('{"":', '0', '}', 100_000)) }),
