@@ -10,6 +10,7 @@ import { type RowRange, tensorRows } from '../weights/rowsSource.ts'
 import type { TensorInfo } from '../weights/safetensors.ts'
 import type { RandomAccess } from '../weights/source.ts'
 import { readTar, sliceSource, type TarEntry } from '../weights/tar.ts'
+import { TarMeter } from '../weights/tarMeter.ts'
 import { readTorch } from '../weights/torch.ts'
 import { AdapterRefusedError, shown, tensorRefusal } from './errors.ts'
 import { checkPlan, type ModulePlan, wrongShape } from './modulePlan.ts'
@@ -20,8 +21,8 @@ import { type ReadAdapterOptions, readPlan } from './readPlan.ts'
 
 export const NEMO_WEIGHTS_FILE = 'model_weights.ckpt'
 export const MAX_CONFIG_BYTES: number = 128 * 1024
-/** What a compressed archive may unpack to besides its tensors, and those where nobody says how much they may be. */
-const OVERHEAD_BYTES = 16 * 1024 * 1024
+/** What the directory and the pickle of a torch file may take beside its tensors, and those where nobody says how much. */
+const OVERHEAD_BYTES = 4 * 1024 * 1024
 const MOST_BYTES = 1024 * 1024 * 1024
 
 /** Adapters of a layer by the name of their module, and what their `linear_out` holds. */
@@ -60,7 +61,7 @@ export async function readNemoAdapter(
   options: ReadAdapterOptions = {},
 ): Promise<NormalAdapter> {
   const { signal, maxBytes = MOST_BYTES } = options
-  const source = (await isGzip(file, signal)) ? await gunzip(file, maxBytes + OVERHEAD_BYTES, signal) : file
+  const source = (await isGzip(file, signal)) ? await unpack(file, maxBytes, signal) : file
   const entries = await readTar(source, signal)
   const config = await readConfig(source, entries, spec, signal)
   const weights = findWeights(source, entries)
@@ -71,6 +72,12 @@ export async function readNemoAdapter(
   const plans = planModules(spec, config, tensors)
   if (plans.length === 0) throw noTensors(source)
   return await readPlan(spec, { modules: plans }, options)
+}
+
+/** Into memory: the archive's bytes are there beside those of the tensors that are read out of it. */
+async function unpack(file: RandomAccess, maxBytes: number, signal?: AbortSignal): Promise<RandomAccess> {
+  const meter = new TarMeter(file.name, maxBytes + OVERHEAD_BYTES)
+  return await gunzip(file, (piece) => meter.take(piece), signal)
 }
 
 async function readConfig(

@@ -1,9 +1,9 @@
 /**
  * A file that is compressed with gzip, unpacked into memory: what lies in it can only be read at random once all of it is
- * there. How much that may be is the caller's to say, since a small file can unpack to any size.
+ * there. What of it is kept is the caller's to say, since a small file can unpack to any size.
  */
 import { abortReason, LorikeetError } from '../errors.ts'
-import { type RandomAccess, Source, SourceError } from './source.ts'
+import { type RandomAccess, Source } from './source.ts'
 
 /** The file is not what gzip writes, or was cut off. `param` is the file. */
 export class GzipError extends LorikeetError {
@@ -25,11 +25,14 @@ export async function isGzip(source: RandomAccess, signal?: AbortSignal): Promis
   return first === 0x1f && second === 0x8b
 }
 
+/** Says, piece by piece, how many bytes of its beginning are kept. Throws to end it. */
+export type Keep = (piece: Uint8Array) => number
+
 /**
  * What `source` holds, which stays the caller's to close.
- * @throws GzipError; SourceError: `file_too_large` when it is more than `maxBytes`; the signal's reason
+ * @throws GzipError; what `keep` throws; the signal's reason
  */
-export async function gunzip(source: RandomAccess, maxBytes: number, signal?: AbortSignal): Promise<RandomAccess> {
+export async function gunzip(source: RandomAccess, keep: Keep, signal?: AbortSignal): Promise<RandomAccess> {
   const { readable, writable } = new DecompressionStream('gzip')
   const feeding = feed(source, writable.getWriter(), signal)
   // Told by the reader too; nobody may be waiting for it when it fails.
@@ -41,9 +44,9 @@ export async function gunzip(source: RandomAccess, maxBytes: number, signal?: Ab
     for (;;) {
       const { done, value } = await reader.read()
       if (done) break
-      size += value.byteLength
-      if (size > maxBytes) throw tooLarge(source.name, maxBytes)
-      pieces.push(value)
+      const kept = keep(value)
+      if (kept > 0) pieces.push(kept < value.byteLength ? value.slice(0, kept) : value)
+      size += kept
     }
     await feeding
   } catch (cause) {
@@ -69,11 +72,6 @@ async function feed(
     await writer.abort(error).catch(() => undefined)
     throw error
   }
-}
-
-function tooLarge(file: string, maxBytes: number): SourceError {
-  const message = `${file} unpacks to more than the ${maxBytes} bytes that are allowed. Unpack it to a plain file first.`
-  return new SourceError('file_too_large', file, message)
 }
 
 /** Pieces of memory one after the other. */

@@ -25,9 +25,9 @@ export interface TarEntry {
   readonly byteLength: number
 }
 
-const BLOCK = 512
+export const BLOCK_BYTES = 512
 /** An adapter has a handful, one that is split over ranks some hundred. */
-const MAX_ENTRIES = 1000
+export const MAX_ENTRIES = 1000
 /** A pax or GNU header. */
 const MAX_EXTENDED_BYTES = 64 * 1024
 /** As long as paths are. */
@@ -38,15 +38,15 @@ export async function readTar(source: RandomAccess, signal?: AbortSignal): Promi
   const entries = new Map<string, TarEntry>()
   let longName: string | null = null
   let at = 0
-  for (let count = 0; at + BLOCK <= source.size; count++) {
+  for (let count = 0; at + BLOCK_BYTES <= source.size; count++) {
     if (count > MAX_ENTRIES) throw new TarError(source.name, null, `it has more than ${MAX_ENTRIES} entries`)
-    const header = await source.read(at, BLOCK, signal)
+    const header = await source.read(at, BLOCK_BYTES, signal)
     if (header.every((byte) => byte === 0)) return entries
     checkSum(source.name, header)
     const byteLength = numberField(source.name, header, 124, 12)
-    const byteOffset = at + BLOCK
+    const byteOffset = at + BLOCK_BYTES
     if (byteOffset + byteLength > source.size) throw new TarError(source.name, null, 'it was cut off')
-    at = byteOffset + Math.ceil(byteLength / BLOCK) * BLOCK
+    at = byteOffset + Math.ceil(byteLength / BLOCK_BYTES) * BLOCK_BYTES
     const type = String.fromCharCode(header[156]!)
     if (type === 'x' || type === 'g' || type === 'L') {
       const name = await readLongName(source, type, byteOffset, byteLength, signal)
@@ -88,8 +88,8 @@ class SliceSource extends Source {
   }
 }
 
-/** The sum of all bytes of the header, its own field counted as spaces. */
-function checkSum(file: string, header: Uint8Array): void {
+/** The sum of all bytes of the header, its own field counted as spaces. @throws TarError */
+export function checkSum(file: string, header: Uint8Array): void {
   const sum = header.reduce((total, byte, i) => total + (i >= 148 && i < 156 ? 32 : byte), 0)
   const compressed = header[0] === 0x1f && header[1] === 0x8b
   if (!compressed && sum === numberField(file, header, 148, 8)) return
@@ -160,8 +160,8 @@ function textField(bytes: Uint8Array, at: number, length: number): string {
   return new TextDecoder().decode(end < 0 ? field : field.subarray(0, end))
 }
 
-/** Octal text, or (GNU, where the first bit is set) a big-endian number. */
-function numberField(file: string, header: Uint8Array, at: number, length: number): number {
+/** Octal text, or (GNU, where the first bit is set) a big-endian number. @throws TarError */
+export function numberField(file: string, header: Uint8Array, at: number, length: number): number {
   const bytes = header.subarray(at, at + length)
   let value = 0
   if (bytes[0]! & 0x80) {

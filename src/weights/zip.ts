@@ -57,7 +57,12 @@ const MAX_DIRECTORY_BYTES = 1024 * 1024
 /** Whether `source` begins as a zip archive does. */
 export async function looksLikeZip(source: RandomAccess, signal?: AbortSignal): Promise<boolean> {
   if (source.size < END_BYTES) return false
-  return view(await source.read(0, 4, signal)).getUint32(0, true) === LOCAL_SIGNATURE
+  return looksLikeZipHeader(await source.read(0, 4, signal))
+}
+
+/** Whether these, the first four bytes of something, are those of a zip archive. */
+export function looksLikeZipHeader(bytes: Uint8Array): boolean {
+  return view(bytes).getUint32(0, true) === LOCAL_SIGNATURE
 }
 
 /** Reads the directory of `source`, which stays the caller's to close. @throws ZipError, SourceError */

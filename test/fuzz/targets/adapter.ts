@@ -1,7 +1,8 @@
 /** Whole adapters, in every format that is read. */
+import { gzipSync } from 'node:zlib'
 import { readAdapter } from '../../../src/lora/readAdapter.ts'
 import { BOTH_Q, f32, loraTensors, Q_CONFIG, TINY, tensorName } from '../../lora/makeAdapter.ts'
-import { type MadeTensor, makeSafetensors } from '../../weights/makeSafetensors.ts'
+import { concat, type MadeTensor, makeSafetensors } from '../../weights/makeSafetensors.ts'
 import { makeTar } from '../../weights/makeTar.ts'
 import { makeTorch, torchTensor } from '../../weights/makeTorch.ts'
 import type { Dice } from '../dice.ts'
@@ -84,8 +85,11 @@ function nemo(dice: Dice): Uint8Array {
 function make(dice: Dice): Files {
   const kind = dice.next()
   if (kind < 0.25) {
-    const archive = nemo(dice)
-    return { 'adapter.nemo': dice.chance(0.3) ? withSums(mutateBytes(dice, archive)) : archive }
+    const honest = nemo(dice)
+    const archive = dice.chance(0.3) ? withSums(mutateBytes(dice, honest)) : honest
+    if (dice.chance(0.7)) return { 'adapter.nemo': archive }
+    const packed = new Uint8Array(gzipSync(archive))
+    return { 'adapter.nemo': dice.chance(0.5) ? mutateBytes(dice, packed, packed, 2) : packed }
   }
   const isHonest = dice.chance(0.5)
   const config =
@@ -106,13 +110,14 @@ const MIB = 1024 * 1024
 const WIDE = { ...TINY, hiddenSize: 4096, numHeads: 32, numKvHeads: 32, headDim: 128 }
 const RANK = 512
 
+const zeros = (shape: readonly [number, number]): MadeTensor => ({
+  dtype: 'F32',
+  shape,
+  bytes: new Uint8Array(shape[0] * shape[1] * 4),
+})
+
 /** Zeros, 8 MiB for each side of a module of rank 512. */
 function wideTensors(): Record<string, MadeTensor> {
-  const zeros = (shape: readonly [number, number]): MadeTensor => ({
-    dtype: 'F32',
-    shape,
-    bytes: new Uint8Array(shape[0] * shape[1] * 4),
-  })
   return Object.fromEntries(
     [0, 1].flatMap((layer) => [
       [tensorName(layer, 'q', 'A'), zeros([RANK, 4096])] as const,
@@ -128,24 +133,31 @@ const WIDE_ADAPTERS: readonly (() => Files)[] = [
   () => ({ 'adapter_config.json': WIDE_CONFIG, 'adapter_model.safetensors': makeSafetensors(wideTensors()) }),
   () => ({ 'adapter_config.json': WIDE_CONFIG, 'adapter_model.bin': asTorch(wideTensors()) }),
   () => ({ 'adapter_config.json': WIDE_CONFIG, 'adapter_model.bin': asTorch(wideTensors(), true) }),
-  () => {
-    const zeros = (shape: readonly [number, number]): MadeTensor => ({
-      dtype: 'F32',
-      shape,
-      bytes: new Uint8Array(shape[0] * shape[1] * 4),
-    })
-    const weights = asTorch({
-      [`${NEMO}in.weight`]: zeros([RANK, 4096]),
-      [`${NEMO}out.weight`]: zeros([3 * 4096, RANK]),
-    })
-    const config = text(`peft:\n  peft_scheme: lora\n  lora_tuning:\n    adapter_dim: ${RANK}\n`)
-    return {
-      'adapter.nemo': makeTar([
-        { name: 'model_config.yaml', bytes: config },
-        { name: 'model_weights.ckpt', bytes: weights },
-      ]),
-    }
-  },
+  () => ({ 'adapter.nemo': wideNemo() }),
+  () => packed(wideNemo()),
+]
+
+function wideNemo(): Uint8Array {
+  const weights = asTorch({ [`${NEMO}in.weight`]: zeros([RANK, 4096]), [`${NEMO}out.weight`]: zeros([3 * 4096, RANK]) })
+  const config = text(`peft:\n  peft_scheme: lora\n  lora_tuning:\n    adapter_dim: ${RANK}\n`)
+  return makeTar([
+    { name: 'model_config.yaml', bytes: config },
+    { name: 'model_weights.ckpt', bytes: weights },
+  ])
+}
+
+const packed = (archive: Uint8Array): Files => ({ 'adapter.nemo': new Uint8Array(gzipSync(archive, { level: 1 })) })
+
+/** Small files that unpack to much. */
+const GZIP_BOMBS: readonly (() => Files)[] = [
+  () => packed(new Uint8Array(64 * MIB)),
+  () => packed(new Uint8Array(64 * MIB).fill(65)),
+  () => packed(makeTar([{ name: 'model_config.yaml', bytes: new Uint8Array(64 * MIB) }])),
+  () => packed(makeTar([{ name: 'model_config.yaml' }, { name: 'x', size: 2 ** 32 }])),
+  () => packed(concat([makeTar([{ name: 'model_config.yaml' }]), new Uint8Array(64 * MIB)])),
+  () =>
+    packed(concat(Array.from({ length: 20 }, () => makeTar([{ name: 'x', bytes: new Uint8Array(3 * MIB) }], false)))),
+  () => packed(makeTar(Array.from({ length: 30_000 }, (_, i) => ({ name: `${i}` })))),
 ]
 
 export const adapter: Target = {
@@ -153,6 +165,7 @@ export const adapter: Target = {
   make,
   heavy: [
     ...WIDE_ADAPTERS,
+    ...GZIP_BOMBS,
     ...HEAVY_CONFIGS.map((config) => () => ({
       ...config(),
       'adapter_model.safetensors': makeSafetensors(loraTensors(BOTH_Q, 8)),
@@ -160,7 +173,7 @@ export const adapter: Target = {
   ],
   async run(reading) {
     const bytes = Object.values(reading.files).reduce((sum, file) => sum + file.byteLength, 0)
-    const { adapter: read } = await readAdapter(reading.folder(), bytes > MIB ? WIDE : TINY, { maxRank: 512 })
+    const { adapter: read } = await readAdapter(reading.folder(), bytes > 64 * 1024 ? WIDE : TINY, { maxRank: 512 })
     must(/^[0-9a-f]{64}$/.test(read.digest), 'a digest that is none')
     let held = 0
     for (const { a, b, rank, scale } of read.modules) {
@@ -171,7 +184,9 @@ export const adapter: Target = {
       held += a.bytes.byteLength + b.bytes.byteLength
     }
     must(read.maxRank <= 512, 'a rank beyond the limit')
-    must(read.byteLength <= bytes, 'more bytes than its files')
-    return Math.min(held, read.byteLength)
+    const isPacked = reading.files['adapter.nemo']?.[0] === 0x1f
+    must(isPacked || read.byteLength <= bytes, 'more bytes than its files')
+    // A compressed archive is there beside what is read out of it.
+    return Math.min(held, read.byteLength) * (isPacked ? 2 : 1)
   },
 }
