@@ -8,6 +8,7 @@ import { browserHost } from './build/browserHost.ts'
 import { wgslText } from './build/wgslText.ts'
 import { CHROMIUM_ARGS, CHROMIUM_VARIABLE, chromiumEnvironment, findChromium } from './scripts/lib/chromium.mjs'
 import { deviceEnvironment, rememberedDevice } from './scripts/lib/setup.mjs'
+import type { BrowserLaunch } from './test/e2e/support/launch.ts'
 import type { LesserDevice } from './test/support/lesserDevice.ts'
 
 const realModel = process.env.LORIKEET_REAL_MODEL
@@ -28,6 +29,8 @@ const IN_BROWSERS = [
   'test/endToEnd/endToEnd.test.ts',
   ...(full ? ['test/goldens/llamaTiny.test.ts', 'test/engine/equality.test.ts'] : []),
 ]
+/** Files that drive a browser from Node: the built demo page as its readers see it. */
+const PAGES = 'test/e2e/*.test.ts'
 /** Files that show the maths end to end: what a device with less must compute alike. */
 const MATHS = ['test/engine/mixedBatch.test.ts', 'test/goldens/*.test.ts']
 
@@ -41,13 +44,35 @@ function inNode(name: string, include: string[], lesser: LesserDevice = {}): Tes
     test: {
       name,
       include,
-      exclude: realModel ? [] : ['**/*.real.test.ts', ...(full ? [] : ['**/*.full.test.ts'])],
+      exclude: realModel ? [] : [PAGES, '**/*.real.test.ts', ...(full ? [] : ['**/*.full.test.ts'])],
       env: device ? deviceEnvironment(device) : {},
       provide: { device: lesser },
       // dawn.node holds a device per process, and a driver that crashes must take no other file's tests with it. A
       // software device uses every core by itself, so more processes than two only make each other wait.
       pool: 'forks',
       maxWorkers: 2,
+      ...LIMITS,
+    },
+  }
+}
+
+/** How tests start a browser. */
+const LAUNCH: BrowserLaunch | null = chromium && {
+  executablePath: chromium,
+  args: CHROMIUM_ARGS,
+  env: chromiumEnvironment(chromium),
+}
+
+function drivingChromium(name: string, include: string[]): TestProjectInlineConfiguration {
+  return {
+    plugins: [wgslText()],
+    test: {
+      name,
+      include,
+      provide: { launch: LAUNCH! },
+      pool: 'forks',
+      fileParallelism: false,
+      sequence: { groupOrder: 2 },
       ...LIMITS,
     },
   }
@@ -66,9 +91,7 @@ function inChromium(name: string, include: string[], lesser: LesserDevice = {}):
         enabled: true,
         headless: true,
         screenshotFailures: false,
-        provider: playwright({
-          launchOptions: { executablePath: chromium!, args: CHROMIUM_ARGS, env: chromiumEnvironment(chromium!) },
-        }),
+        provider: playwright({ launchOptions: LAUNCH! }),
         instances: [{ browser: 'chromium' }],
       },
       fileParallelism: false,
@@ -89,7 +112,7 @@ export default defineConfig({
       : [
           inNode('node', ['test/**/*.test.ts']),
           ...(full ? [inNode('node on the least device', MATHS, LEAST)] : []),
-          ...(chromium ? [inChromium('chromium', IN_BROWSERS)] : []),
+          ...(chromium ? [inChromium('chromium', IN_BROWSERS), drivingChromium('pages', [PAGES])] : []),
           ...(chromium && full ? [inChromium('chromium with default limits', IN_BROWSERS, DEFAULT_LIMITS)] : []),
         ],
   },

@@ -33,6 +33,7 @@ const stage = {
   api: () => session.api,
   voices: session.voices,
   style: session.style,
+  contextLength: session.contextLength,
   maxStreams: () => session.backend.value?.maxStreams ?? 1,
   onAsk: () => feed.wake(),
 }

@@ -1,14 +1,16 @@
 /** The conversation and its state, against the real handler: no browser needed. */
 import { signal } from '@preact/signals'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import type { PromptStyle } from '../../demo/src/engine/request.ts'
 import { RenderPace } from '../../demo/src/talk/pace.ts'
 import { Talk } from '../../demo/src/talk/talk.ts'
+import { ChatTemplate } from '../../src/text/chatTemplate.ts'
 import { type FakeHouse, fakeHouse } from '../api/support/fakeService.ts'
 import { apiOf } from './support/backends.ts'
 
-function talkOf(house: FakeHouse): Talk {
+function talkOf(house: FakeHouse, style: PromptStyle = 'dialogue', contextLength = 256): Talk {
   const api = apiOf(house)
-  const talk = new Talk({ api: () => api, style: signal('dialogue'), onAsk: () => {} })
+  const talk = new Talk({ api: () => api, style: signal(style), contextLength: signal(contextLength), onAsk: () => {} })
   talk.voice.value = 'org/tiny'
   return talk
 }
@@ -74,6 +76,19 @@ describe('a talk', () => {
     await talk.again(talk.exchanges.value[0]!.id, 'begin anew')
     expect(texts(talk)).toEqual(['begin anew', 'other'])
     expect(promptOf(house)).not.toContain('say one')
+  })
+
+  it('of a passage goes on for ever: the model gets its end', async () => {
+    const joins = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+    const house = fakeHouse({ service: { template: ChatTemplate.compile(joins) } })
+    const talk = talkOf(house, 'passage', 64)
+    house.says('and so on and so on')
+    for (let i = 0; i < 12; i++) await talk.say(`words ${i} `)
+    expect(talk.exchanges.value.map(({ answer }) => answer.state.value)).toEqual(
+      Array(12).fill({ type: 'ended', how: 'stop' }),
+    )
+    expect(house.engine.lastRequest.prompt).toHaveLength(32)
+    expect(promptOf(house)).toMatch(/words 11 $/)
   })
 
   it('says nothing where there is nothing to say', async () => {

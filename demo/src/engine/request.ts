@@ -30,6 +30,8 @@ export interface Ask {
   readonly maxTokens: number
   readonly temperature: number
   readonly seed: number
+  /** Of a prompt that is longer, only the last so many tokens are used. */
+  readonly mostPromptTokens?: number
 }
 
 export interface ApiRequest {
@@ -39,7 +41,8 @@ export interface ApiRequest {
 }
 
 /** The request without what only concerns how the answer is brought. */
-export function requestOf({ model, blend, style, turns, maxTokens, temperature, seed }: Ask): ApiRequest {
+export function requestOf(ask: Ask): ApiRequest {
+  const { model, blend, style, turns, maxTokens, temperature, seed, mostPromptTokens } = ask
   const question = style === 'text' ? { prompt: turns.at(-1)?.content ?? '' } : { messages: turns }
   return {
     path: style === 'text' ? 'v1/completions' : 'v1/chat/completions',
@@ -50,6 +53,7 @@ export function requestOf({ model, blend, style, turns, maxTokens, temperature, 
       max_tokens: maxTokens,
       temperature,
       seed,
+      ...(mostPromptTokens !== undefined && { truncate_prompt_tokens: mostPromptTokens, truncation_side: 'left' }),
     },
   }
 }

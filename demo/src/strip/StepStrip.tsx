@@ -76,7 +76,7 @@ export function StepStrip(): JSX.Element {
   const first = columns[0]?.step.step ?? 0
   const last = columns.at(-1)?.step.step ?? 0
   return (
-    <div class="strip">
+    <section class="strip" aria-label="Steps">
       <div
         class="weave"
         role="slider"
@@ -104,6 +104,6 @@ export function StepStrip(): JSX.Element {
         <canvas ref={canvas} />
       </div>
       <Readout step={step.value} isChosen={chosen.value !== null} />
-    </div>
+    </section>
   )
 }

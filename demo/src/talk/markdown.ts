@@ -3,16 +3,26 @@
  * because an image's address can carry away what was said.
  */
 import DOMPurify from 'dompurify'
-import { marked } from 'marked'
+import { Marked } from 'marked'
 
 const TAGS = [
   ...['p', 'br', 'hr', 'em', 'strong', 'del', 'code', 'pre', 'blockquote', 'ul', 'ol', 'li', 'a'],
   ...['h1', 'h2', 'h3', 'h4', 'h5', 'h6', 'table', 'thead', 'tbody', 'tr', 'th', 'td'],
 ]
 
+/** HTML that a model writes is shown as it stands; of an image only its description is. DOMPurify is the second wall. */
+const marked = new Marked({
+  async: false,
+  breaks: true,
+  gfm: true,
+  renderer: {
+    html: ({ text }) => escapeHtml(text),
+    image: ({ text }) => escapeHtml(text),
+  },
+})
+
 export function markdownNodes(text: string): DocumentFragment {
-  const html = marked.parse(text, { async: false, breaks: true, gfm: true })
-  const nodes = DOMPurify.sanitize(html, {
+  const nodes = DOMPurify.sanitize(marked.parse(text, { async: false }), {
     ALLOWED_TAGS: TAGS,
     ALLOWED_ATTR: ['href', 'title', 'start'],
     ALLOWED_URI_REGEXP: /^(https?|mailto):/i,
@@ -29,4 +39,8 @@ export function markdownNodes(text: string): DocumentFragment {
     heading.replaceWith(lower)
   }
   return nodes
+}
+
+function escapeHtml(text: string): string {
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
 }

@@ -14,6 +14,8 @@ export interface Exchange {
 export interface TalkStage {
   readonly api: () => Api | null
   readonly style: ReadonlySignal<PromptStyle>
+  /** Longest prompt and answer together, in tokens. */
+  readonly contextLength: ReadonlySignal<number>
   readonly onAsk: () => void
 }
 
@@ -46,13 +48,18 @@ export class Talk {
       turns.push({ role: 'user', content: said }, { role: 'assistant', content: answer.text.text })
     }
     turns.push({ role: 'user', content: said })
+    const contextLength = this.#stage.contextLength.value
+    const maxTokens = Math.min(this.maxTokens.value, Math.floor(contextLength / 2))
+    const style = this.#stage.style.value
     return {
       model: this.voice.value,
-      style: this.#stage.style.value,
+      style,
       turns,
-      maxTokens: this.maxTokens.value,
+      maxTokens,
       temperature: this.temperature.value,
       seed,
+      // Who writes a passage needs its end. A dialogue cut in the middle would be another one: that is refused in words.
+      ...(style === 'passage' && { mostPromptTokens: contextLength - maxTokens }),
     }
   }
 
