@@ -57,11 +57,9 @@ function inNode(name: string, include: string[], lesser: LesserDevice = {}): Tes
 }
 
 /** How tests start a browser. */
-const LAUNCH: BrowserLaunch | null = chromium && {
-  executablePath: chromium,
-  args: CHROMIUM_ARGS,
-  env: chromiumEnvironment(chromium),
-}
+const LAUNCH: BrowserLaunch | null = chromium
+  ? { executablePath: chromium, args: CHROMIUM_ARGS, env: chromiumEnvironment(chromium) }
+  : null
 
 function drivingChromium(name: string, include: string[]): TestProjectInlineConfiguration {
   return {
