@@ -27,7 +27,7 @@ const IN_BROWSERS = [
   'test/goldens/{compositions,halfCache,otherModels}.test.ts',
   'test/lora/pool.test.ts',
   'test/endToEnd/endToEnd.test.ts',
-  ...(full ? ['test/goldens/llamaTiny.test.ts', 'test/engine/equality.test.ts'] : []),
+  ...(full ? ['test/goldens/*.test.ts', 'test/engine/equality.test.ts'] : []),
 ]
 /** Files that drive a browser from Node: the built demo page as its readers see it. */
 const PAGES = 'test/e2e/*.test.ts'

@@ -7,9 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Span } from '../../src/engine/batch.ts'
 import { Runtime } from '../../src/engine/runtime.ts'
 import type { Gpu } from '../../src/gpu/gpu.ts'
-import { openGpu } from '../../src/gpu/open.node.ts'
-import { directoryFolder } from '../../src/hosts/node/files.ts'
-import { reference } from '../fixtures.ts'
+import { openGpu, referenceFolder } from '../support/host.ts'
 import {
   GREEDY,
   goldenLogits,
@@ -56,9 +54,8 @@ afterAll(() => {
 })
 
 function open(model: string, adapter: string | null): Promise<Runtime> {
-  const merge =
-    adapter === null ? null : { name: adapter, folder: directoryFolder(reference(`adapters/${model}/${adapter}`)) }
-  return Runtime.open(gpu, directoryFolder(reference(`models/${model}`)), { sizes: SIZES, merge })
+  const merge = adapter === null ? null : { name: adapter, folder: referenceFolder(`adapters/${model}/${adapter}`) }
+  return Runtime.open(gpu, referenceFolder(`models/${model}`), { sizes: SIZES, merge })
 }
 
 /** What a step of one row does. */
