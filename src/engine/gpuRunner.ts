@@ -35,6 +35,8 @@ const ECHO_BYTES = 4
 
 /** What the runner asks of the adapter pool. */
 export interface ResidentAdapters {
+  /** Adapters come in between steps. What comes back is called when the step's result is there or will not be. */
+  stepSubmitted(): () => void
   /** What the adapter in a slot does. */
   use(slot: number): AdapterUse
 }
@@ -88,7 +90,7 @@ export class GpuRunner implements Runner {
     const parts = batch.spans.flatMap(splitAtActivation)
     const spans = sortedBySlot(parts)
     try {
-      const bytes = await this.#record(spans).read()
+      const bytes = await this.#run(spans)
       if (this.#failure) throw this.#failure
       const gpuTime = (await gpu.profiler?.collect()) ?? null
       return { records: recordsOf(parts, spans, bytes), gpuTime }
@@ -103,6 +105,17 @@ export class GpuRunner implements Runner {
     const pending = this.#ring.record(recorder, this.#parts.sampler.records, ECHO_BYTES)
     recorder.submit()
     await pending.read()
+  }
+
+  /** The step's records, when it has run. */
+  async #run(spans: readonly Span[]): Promise<Uint8Array<ArrayBuffer>> {
+    const pending = this.#record(spans)
+    const settled = this.#parts.adapters.stepSubmitted()
+    try {
+      return await pending.read()
+    } finally {
+      settled()
+    }
   }
 
   /** One write, one pass, one submit. A step of which nobody wants logits brings back a few bytes, as a sign. */

@@ -149,7 +149,7 @@ export class Runtime {
   /** Ends every request, then frees every buffer. */
   async close(): Promise<void> {
     await this.engine.close()
-    this.adapters.close()
+    await this.adapters.close()
     this.#owned.release()
   }
 }

@@ -4,6 +4,7 @@
  * adapter first arrives: a slice at a time, so that the steps of running sequences pass in between. They are kept with
  * the adapter's bytes for the next time. Nothing of this is compiled or allocated before the first DoRA adapter arrives.
  */
+import { abortReason } from '../errors.ts'
 import type { Gpu } from '../gpu/gpu.ts'
 import type { BoundKernel, Grid } from '../gpu/kernel.ts'
 import type { Tracked } from '../gpu/ledger.ts'
@@ -77,9 +78,13 @@ export class DoraNorms {
    * Turns the magnitudes of `groups` in a slot into row scales, but for those that rowScaleOf() knew. Matrices and table
    * entries are on the device already; resolves when it is done. One call at a time.
    * @param groups each with where its layout begins in its slab, in bytes
-   * @throws GpuOutOfMemoryError, ShaderError, GpuLostError
+   * @throws GpuOutOfMemoryError, ShaderError, GpuLostError, the signal's reason
    */
-  async apply(slot: number, groups: readonly (readonly [PackedGroup, slabOffset: number])[]): Promise<void> {
+  async apply(
+    slot: number,
+    groups: readonly (readonly [PackedGroup, slabOffset: number])[],
+    signal?: AbortSignal,
+  ): Promise<void> {
     const wanted = groups.filter(([{ projections }]) =>
       projections.some((one) => one?.rowScaleOffset != null && !this.#known.has(one.module)),
     )
@@ -95,6 +100,7 @@ export class DoraNorms {
         waiting += work
         if (waiting < SLICE_WORK) continue
         await this.#gpu.idle()
+        if (signal?.aborted) throw abortReason(signal)
         waiting = 0
       }
     }

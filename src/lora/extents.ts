@@ -1,6 +1,8 @@
 /**
  * Which stretches of a slab are free: first fit in address order, neighbours joined when freed. Units are the caller's.
- * Everything is rounded up to `granule`, so a hole too small for any adapter cannot arise from crumbs.
+ *
+ * What is lost is bounded. Every extent is rounded up to `granule`, so less than one granule each; and free stretches that
+ * lie apart become one when the extents between them are slid down, so that as much fits as is free (compaction.ts).
  */
 import { invariant } from '../errors.ts'
 
@@ -28,6 +30,16 @@ export class ExtentAllocator {
   /** The longest extent that could be allocated now. */
   get largestFree(): number {
     return this.#free.reduce((most, { length }) => Math.max(most, length), 0)
+  }
+
+  /** The free stretch that lies lowest. */
+  get lowestFree(): Extent | null {
+    return this.#free[0] ?? null
+  }
+
+  /** Whether `length` would fit if everything that is free were one stretch. */
+  hasFree(length: number): boolean {
+    return this.#round(length) <= this.freeLength
   }
 
   canAllocate(length: number): boolean {
@@ -60,6 +72,17 @@ export class ExtentAllocator {
       length: length + (joinsBefore ? before.length : 0) + (joinsAfter ? after.length : 0),
     }
     this.#free.splice(index - (joinsBefore ? 1 : 0), (joinsBefore ? 1 : 0) + (joinsAfter ? 1 : 0), joined)
+  }
+
+  /** Moves an extent that lies right behind the lowest free stretch to the start of that. */
+  slideDown(extent: Extent): Extent {
+    const hole = this.#free[0]
+    invariant(hole && hole.offset + hole.length === extent.offset, 'An extent has no room to slide down')
+    this.free(extent)
+    const { offset, length } = this.#free[0]!
+    if (length === extent.length) this.#free.shift()
+    else this.#free[0] = { offset: offset + extent.length, length: length - extent.length }
+    return { offset, length: extent.length }
   }
 
   #round(length: number): number {

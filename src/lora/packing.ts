@@ -75,7 +75,8 @@ export interface SlabLayout {
  */
 export function layoutOf(adapter: NormalAdapter, spec: ModelSpec, from: number, to: number): SlabLayout {
   const groups: PackedGroup[] = []
-  let end = 0
+  // No place is 0, for that means none.
+  let end = ALIGN_BYTES
   for (const part of partsOf(adapter, spec, from, to)) {
     const { modules, gains, ownRows } = part
     if (!modules.some((module) => module) && gains.length === 0 && !ownRows) continue
@@ -83,7 +84,7 @@ export function layoutOf(adapter: NormalAdapter, spec: ModelSpec, from: number, 
     groups.push(packed)
     end += packed.byteLength
   }
-  return { groups, byteLength: end }
+  return { groups, byteLength: groups.length > 0 ? end : 0 }
 }
 
 /** A group before it is laid out. */
@@ -205,31 +206,45 @@ export function hasScaleOrBias({ rowScaleOffset, biasOffset }: PackedProjection)
   return rowScaleOffset !== null || biasOffset !== null
 }
 
-/** Writes the table entry of a packed group whose layout begins at `slabOffset` bytes. `words` are those of its slots. */
-export function writeEntry(words: Uint32Array, spec: ModelSpec, packed: PackedGroup, slabOffset: number): void {
+/**
+ * Writes the table entry of a packed group whose layout begins at `slabOffset` bytes. `words` are those of its slots. Answers
+ * which of them hold places in the slab, and so change when the layout moves.
+ */
+export function writeEntry(
+  words: Uint32Array,
+  spec: ModelSpec,
+  packed: PackedGroup,
+  slabOffset: number,
+): readonly number[] {
   const floats = new Float32Array(words.buffer, words.byteOffset, words.length)
   const entry = entryWord(spec, packed.layer, packed.group)
-  const at = (offset: number | null): number => (offset === null ? 0 : (slabOffset + offset) / 4)
-  words[entry] = at(packed.aOffset)
+  const places: number[] = []
+  const place = (word: number, offset: number | null): void => {
+    if (offset === null) return
+    words[word] = (slabOffset + offset) / 4
+    places.push(word)
+  }
+  place(entry, packed.aOffset)
   words[entry + 1] = packed.rankSum
   words[entry + 2] = DTYPE_CODES[packed.dtype]
   packed.projections.forEach((projection, index) => {
     if (!projection) return
     const first = entry + ENTRY_HEAD + index * PROJECTION_WORDS
-    words[first] = at(projection.bOffset)
+    place(first, projection.bOffset)
     words[first + 1] = projection.paddedRank
     floats[first + 2] = projection.module.scale
     words[first + 3] = projection.column
-    words[first + 4] = at(projection.rowScaleOffset)
-    words[first + 5] = at(projection.biasOffset)
+    place(first + 4, projection.rowScaleOffset)
+    place(first + 5, projection.biasOffset)
   })
-  for (const { own, offset } of packed.gains) words[entry + NORM_PLACES[own.norm].word] = at(offset)
-  if (!packed.ownRows) return
+  for (const { own, offset } of packed.gains) place(entry + NORM_PLACES[own.norm].word, offset)
+  if (!packed.ownRows) return places
   const { rows, matrixOffset, tokensOffset } = packed.ownRows
   words[entry + ROWS_DTYPE_WORD] = DTYPE_CODES[rows.matrix.dtype]
-  words[entry + ROWS_WORD] = at(matrixOffset)
+  place(entry + ROWS_WORD, matrixOffset)
   words[entry + ROWS_WORD + 1] = rows.matrix.shape[0]
-  words[entry + ROWS_WORD + 2] = at(tokensOffset)
+  place(entry + ROWS_WORD + 2, tokensOffset)
+  return places
 }
 
 function padRank(rank: number): number {

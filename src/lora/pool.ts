@@ -2,6 +2,8 @@
  * The GPU tier of adapters: a few slabs that hold A and B of every resident adapter at its own rank, and a table that
  * says, for (slot, layer, group), where they are. Loading writes bytes and table rows, unloading frees an extent; no
  * buffer, pipeline or bind group is made for an adapter. Slabs are cut by layer, so that a dispatch binds one.
+ *
+ * An adapter fits when as many pages are free as it needs, wherever they lie: those that lie apart are brought together.
  */
 import { invariant, LorikeetError } from '../errors.ts'
 import type { Gpu } from '../gpu/gpu.ts'
@@ -11,11 +13,14 @@ import type { AdapterUse, GroupUse, VocabularyUse } from '../model/adapterUse.ts
 import { MAX_FOLDS } from '../model/layerList.ts'
 import { GROUPS, type Group, type ModelSpec } from '../model/spec.ts'
 import { type ModelWeights, readVector } from '../model/weights.ts'
+import { Compaction, type Occupant } from './compaction.ts'
 import { DoraNorms } from './doraNorms.ts'
 import { type Extent, ExtentAllocator } from './extents.ts'
 import type { NormalAdapter } from './normal.ts'
-import { packBytes } from './packedBytes.ts'
+import { packedPieces } from './packedBytes.ts'
 import { hasScaleOrBias, layoutOf, type PackedGroup, type SlabLayout, writeEntry } from './packing.ts'
+import { type PackedPiece, SlabWriter } from './slabWriter.ts'
+import { UploadTurns } from './uploadTurns.ts'
 
 /** An adapter takes a multiple of this in each slab: small enough to waste little, large enough to leave no crumbs. */
 const PAGE_BYTES = 16 * 1024
@@ -43,7 +48,11 @@ export type PrepareAdapter = (use: AdapterUse) => Promise<() => void>
 /** A resident adapter. */
 interface Resident {
   /** Per slab: its extent, or null where it has no layers. */
-  readonly extents: readonly (Extent | null)[]
+  readonly extents: (Extent | null)[]
+  /** Per slab: which of its words in the table are places there. */
+  readonly places: readonly number[][]
+  /** Its part of the table. */
+  readonly words: Uint32Array<ArrayBuffer>
   /** In the table: one, and one more for each time that its layers reach over those of the base. */
   readonly slots: Extent
   /** See PrepareAdapter. */
@@ -67,6 +76,9 @@ export class AdapterPool {
   readonly #spec: ModelSpec
   readonly #weights: ModelWeights
   readonly #norms: DoraNorms
+  readonly #turns: UploadTurns
+  readonly #writer: SlabWriter
+  readonly #compaction: Compaction
   readonly #slabs: readonly Slab[]
   readonly #residents = new Map<number, Resident>()
   readonly #slots: ExtentAllocator
@@ -86,6 +98,9 @@ export class AdapterPool {
     this.table = table
     this.maxSlots = maxSlots
     this.#norms = new DoraNorms(gpu, spec, weights, this)
+    this.#turns = new UploadTurns({ now: () => performance.now(), pause: () => gpu.idle() })
+    this.#writer = new SlabWriter(gpu, this.#turns)
+    this.#compaction = new Compaction(gpu, this.#turns)
     this.#slots = new ExtentAllocator(tableSlots(maxSlots), 1)
   }
 
@@ -135,6 +150,16 @@ export class AdapterPool {
     return this.#slabs.find(({ endLayer }) => layer < endLayer)!.buffer
   }
 
+  /** Uploads go on between steps. Call what comes back when the step's result is there. */
+  stepSubmitted(): () => void {
+    return this.#turns.stepSubmitted()
+  }
+
+  /** Adapters that were moved to make room in one piece, and their bytes. */
+  get moves(): { readonly count: number; readonly bytes: number } {
+    return { count: this.#compaction.numMoves, bytes: this.#compaction.movedBytes }
+  }
+
   /** What the adapter in a slot does, over all its layers. */
   use(slot: number): AdapterUse {
     return this.#resident(slot).use
@@ -154,10 +179,11 @@ export class AdapterPool {
   }
 
   /**
-   * Makes an adapter resident and returns its slot, or null when there is no room now (evict another and try again).
-   * @throws AdapterTooLargeError when it would not fit an empty pool.
+   * Makes an adapter resident and returns its slot, or null when there is no room now (evict another and try again). One
+   * call at a time.
+   * @throws AdapterTooLargeError when it would not fit an empty pool; GpuLostError; the signal's reason
    */
-  async load(name: string, adapter: NormalAdapter): Promise<number | null> {
+  async load(name: string, adapter: NormalAdapter, signal?: AbortSignal): Promise<number | null> {
     const layouts = this.#slabs.map(({ firstLayer, endLayer }) => layoutOf(adapter, this.#spec, firstLayer, endLayer))
     this.#slabs.forEach(({ extents }, i) => {
       if (layouts[i]!.byteLength <= extents.capacity) return
@@ -168,16 +194,20 @@ export class AdapterPool {
     const use = useOf(adapter, layouts)
     const letGo = await this.#prepare(use)
     const slots = this.#residents.size < this.maxSlots ? this.#slots.allocate(use.layers?.numFolds ?? 1) : null
-    const extents = slots && this.#allocate(layouts)
+    const extents = slots && (await this.#allocate(layouts))
     if (!extents) {
       if (slots) this.#slots.free(slots)
       letGo()
       return null
     }
     const slot = slots.offset
-    this.#residents.set(slot, { extents, slots, letGo, use })
+    const words = new Uint32Array(slotWords(this.#spec) * slots.length)
+    const places = layouts.map(({ groups }, i) =>
+      groups.flatMap((packed) => writeEntry(words, this.#spec, packed, extents[i]!.offset)),
+    )
+    this.#residents.set(slot, { extents, places, words, slots, letGo, use })
     try {
-      await this.#upload(slot, layouts, extents)
+      await this.#upload(slot, layouts, signal)
     } catch (error) {
       this.unload(slot)
       throw error
@@ -198,6 +228,7 @@ export class AdapterPool {
 
   close(): void {
     this.#norms.close()
+    this.#compaction.close()
     this.table.destroy()
     for (const { buffer } of this.#slabs) buffer.destroy()
   }
@@ -209,35 +240,46 @@ export class AdapterPool {
   }
 
   /** Extents in all slabs, or in none. */
-  #allocate(layouts: readonly SlabLayout[]): (Extent | null)[] | null {
-    const taken: (Extent | null)[] = []
+  async #allocate(layouts: readonly SlabLayout[]): Promise<(Extent | null)[] | null> {
+    if (!layouts.every(({ byteLength }, i) => this.#slabs[i]!.extents.hasFree(byteLength))) return null
     for (const [i, { byteLength }] of layouts.entries()) {
-      const extent = byteLength ? this.#slabs[i]!.extents.allocate(byteLength) : null
-      if (byteLength && !extent) {
-        taken.forEach((one, j) => {
-          if (one) this.#slabs[j]!.extents.free(one)
-        })
-        return null
-      }
-      taken.push(extent)
+      const slab = this.#slabs[i]!
+      if (slab.extents.canAllocate(byteLength)) continue
+      await this.#compaction.makeRoom(slab, byteLength, () => this.#occupants(i))
     }
-    return taken
+    // Others can only have freed theirs meanwhile.
+    return layouts.map(({ byteLength }, i) => (byteLength ? this.#slabs[i]!.extents.allocate(byteLength)! : null))
   }
 
-  async #upload(slot: number, layouts: readonly SlabLayout[], extents: readonly (Extent | null)[]): Promise<void> {
-    const numSlots = this.#resident(slot).slots.length
-    const words = new Uint32Array(slotWords(this.#spec) * numSlots)
-    for (const [i, { groups }] of layouts.entries()) {
-      for (const packed of groups) {
-        const { offset } = extents[i]!
-        const bytes = packBytes(packed, await this.#baseBias(packed), (part) => this.#norms.rowScaleOf(part))
-        await this.#gpu.upload(this.#slabs[i]!.buffer, offset + packed.aOffset, bytes)
-        writeEntry(words, this.#spec, packed, offset)
+  /** Who lies in a slab. */
+  *#occupants(slab: number): Generator<Occupant, void, undefined> {
+    for (const [slot, { extents, places, words }] of this.#residents) {
+      const extent = extents[slab]
+      if (!extent) continue
+      const moved = (to: Extent): void => {
+        extents[slab] = to
+        for (const place of places[slab]!) words[place]! += (to.offset - extent.offset) / 4
+        this.#gpu.write(this.table, slot * slotWords(this.#spec) * 4, words)
       }
+      yield { extent, moved }
     }
-    await this.#gpu.upload(this.table, (slot * words.byteLength) / numSlots, new Uint8Array(words.buffer))
+  }
+
+  async #upload(slot: number, layouts: readonly SlabLayout[], signal?: AbortSignal): Promise<void> {
+    const { extents, words } = this.#resident(slot)
+    for (const [i, { groups, byteLength }] of layouts.entries()) {
+      if (byteLength === 0) continue
+      await this.#writer.fill(this.#slabs[i]!.buffer, extents[i]!.offset, byteLength, this.#pieces(groups), signal)
+    }
+    this.#gpu.write(this.table, slot * slotWords(this.#spec) * 4, words)
     const offsets = layouts.flatMap(({ groups }, i) => groups.map((packed) => [packed, extents[i]!.offset] as const))
-    await this.#norms.apply(slot, offsets)
+    await this.#norms.apply(slot, offsets, signal)
+  }
+
+  async *#pieces(groups: readonly PackedGroup[]): AsyncGenerator<PackedPiece, void, undefined> {
+    for (const packed of groups) {
+      yield* packedPieces(packed, await this.#baseBias(packed), (part) => this.#norms.rowScaleOf(part))
+    }
   }
 
   /** The base's bias of a group, where the adapter brings another for part of it. */

@@ -214,6 +214,11 @@ export class AdapterRegistry {
     return this.#pool.freeBytes
   }
 
+  /** Adapters that were moved on the GPU so that others found room in one piece, and their bytes. */
+  get moves(): AdapterPool['moves'] {
+    return this.#pool.moves
+  }
+
   /** Adapters on the GPU now. */
   get residentCount(): number {
     return this.residency.size
@@ -289,9 +294,9 @@ export class AdapterRegistry {
     this.#tellNameless = tell
   }
 
-  /** Nothing comes to the GPU any more. */
-  close(): void {
-    this.residency.close()
+  /** Nothing comes to the GPU any more. Resolves when nothing is on its way. */
+  close(): Promise<void> {
+    return this.residency.close()
   }
 
   /** Counts a generation under `entry`. What comes back ends it. */

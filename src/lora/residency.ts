@@ -59,9 +59,10 @@ export class Residency {
   /** Counts leases and unpinnings: ages and times of use. */
   #clock = 0
   #isBringing = false
+  #bringing: Promise<void> = Promise.resolve()
   /** Whether something has changed since the last look at who waits. */
   #isStirred = false
-  #isClosed = false
+  readonly #closing = new AbortController()
   readonly #listeners: ((version: AdapterVersion) => void)[] = []
 
   constructor(pool: AdapterRoom, limits: HostLimits = {}) {
@@ -158,12 +159,14 @@ export class Residency {
     this.host.drop(version)
   }
 
-  /** Nothing comes any more; what is on its way is told so. */
-  close(): void {
-    this.#isClosed = true
+  /** Nothing comes any more; what is on its way is told so. Resolves when the pool is left alone. */
+  async close(): Promise<void> {
+    const reason = new AdaptersClosedError()
+    this.#closing.abort(reason)
     this.host.close()
-    for (const { reject } of this.#arrivals.values()) reject(new AdaptersClosedError())
+    for (const { reject } of this.#arrivals.values()) reject(reason)
     this.#arrivals.clear()
+    await this.#bringing
   }
 
   /** Takes a version that nothing pins off the GPU. Leases that wait for it make it come again. */
@@ -216,13 +219,13 @@ export class Residency {
     const victim = this.#lacksRoom && this.#victimFor(this.#lacksRoom)
     if (victim) this.evict(victim)
     this.#isStirred = true
-    if (!this.#isBringing) void this.#bringIn()
+    if (!this.#isBringing) this.#bringing = this.#bringIn()
   }
 
   /** Brings in who waits, the oldest first, until one finds no room. One run at a time. */
   async #bringIn(): Promise<void> {
     this.#isBringing = true
-    while (this.#isStirred && !this.#isClosed) {
+    while (this.#isStirred && !this.#closing.signal.aborted) {
       this.#isStirred = false
       this.#readAhead()
       for (let next = this.#oldest(HAS_BYTES); next && next !== this.#lacksRoom; next = this.#oldest(HAS_BYTES)) {
@@ -272,7 +275,7 @@ export class Residency {
     try {
       for (;;) {
         const begunAt = performance.now()
-        const slot = await this.#pool.load(version.name, adapter!)
+        const slot = await this.#pool.load(version.name, adapter!, this.#closing.signal)
         if (slot !== null) {
           version.slot = slot
           this.#resident.add(version)

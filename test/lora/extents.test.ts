@@ -54,4 +54,54 @@ describe('ExtentAllocator', () => {
       { seed: 7, numRuns: 200 },
     )
   })
+
+  it('gives all that is free, wherever it lies, when what lies between is slid down', () => {
+    const step = fc.record({ free: fc.boolean(), pick: fc.nat(), length: fc.integer({ min: 1, max: 400 }) })
+    let numMoves = 0
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 120, size: 'max' }), (steps) => {
+        const extents = new ExtentAllocator(2048, 16)
+        /** What the bytes of each extent are, and the memory they lie in. */
+        const live: { extent: Extent; mark: number }[] = []
+        const memory = new Uint8Array(2048)
+        let mark = 0
+        for (const { free, pick, length } of steps) {
+          if (free && live.length) extents.free(live.splice(pick % live.length, 1)[0]!.extent)
+          else {
+            while (extents.hasFree(length) && !extents.canAllocate(length)) {
+              const hole = extents.lowestFree!
+              const next = live.find(({ extent }) => extent.offset === hole.offset + hole.length)!
+              const to = extents.slideDown(next.extent)
+              memory.copyWithin(to.offset, next.extent.offset, next.extent.offset + next.extent.length)
+              next.extent = to
+              numMoves++
+            }
+            const rounded = Math.ceil(length / 16) * 16
+            const extent = extents.allocate(length)
+            expect(extent !== null).toBe(rounded <= 2048 - live.reduce((sum, one) => sum + one.extent.length, 0))
+            if (!extent) continue
+            mark = (mark % 255) + 1
+            memory.fill(mark, extent.offset, extent.offset + extent.length)
+            live.push({ extent, mark })
+          }
+          for (const { extent, mark: own } of live) {
+            const bytes = memory.subarray(extent.offset, extent.offset + extent.length)
+            expect(bytes.every((byte) => byte === own)).toBe(true)
+          }
+        }
+      }),
+      { seed: 9, numRuns: 60 },
+    )
+    expect(numMoves).toBeGreaterThan(100)
+  })
+
+  it('slides nothing that does not lie right behind the lowest free stretch', () => {
+    const extents = new ExtentAllocator(64, 8)
+    const [one, two, three] = [extents.allocate(8)!, extents.allocate(8)!, extents.allocate(8)!]
+    expect(() => extents.slideDown(two)).toThrow(/no room to slide/)
+    extents.free(one)
+    expect(() => extents.slideDown(three)).toThrow(/no room to slide/)
+    expect(extents.slideDown(two)).toEqual({ offset: 0, length: 8 })
+    expect(extents.lowestFree).toEqual({ offset: 8, length: 8 })
+  })
 })

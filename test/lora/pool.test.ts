@@ -73,3 +73,68 @@ describe('one place for adapters of five kinds', () => {
     expect(await arrive('dora-f16')).toBe(0)
   })
 })
+
+describe('what is free in pieces', () => {
+  let gpu: Gpu
+  let runtime: Runtime
+
+  beforeAll(async () => {
+    gpu = await openGpu()
+    runtime = await Runtime.open(gpu, referenceFolder('models/llama-tiny'), {
+      sizes: { kvCacheMemory: 4 * MIB, loraMemory: 672 * 1024, maxNumBatchedTokens: 64, maxLoras: 8 },
+    })
+  })
+  afterAll(async () => {
+    await runtime.close()
+    expect(gpu.ledger.describe()).toBe('')
+    gpu.close()
+  })
+
+  const add = async (name: string) => {
+    const folder = referenceFolder(`adapters/llama-tiny/${name}`)
+    runtime.adapters.add(name, folder.name, (await readPeftAdapter(folder, runtime.spec)).adapter)
+  }
+  const bring = async (name: string) => {
+    await add(name)
+    const lease = runtime.adapters.lease(name)!
+    await lease.ready
+    lease.release()
+  }
+  const speak = async (name: string) => {
+    const golden = goldenOf(`llama-tiny/${name}`).cases[0]!
+    const expected = certain(golden)
+    const tokens = await greedyTokens(runtime, golden.input_ids, runtime.adapters.lease(name))
+    expect(tokens.slice(0, expected.length), name).toEqual(expected)
+  }
+
+  it('is brought together for who needs it in one, and what lies between is moved while it runs', async () => {
+    // Row scales, norm gains and rows of the embedding among what is moved.
+    const [stay, go] = [
+      ['dora-r8', 'save-norms-embed'],
+      ['r5', 'attn-r16', 'rslora-r16'],
+    ]
+    for (const name of ['r5', 'dora-r8', 'attn-r16', 'save-norms-embed', 'rslora-r16']) await bring(name)
+    for (const name of go) runtime.adapters.remove(name)
+    expect([runtime.adapters.residentCount, runtime.adapters.moves.count]).toEqual([2, 0])
+    const speaking = stay.map((name) => speak(name))
+    await bring('mlp-r32')
+    await Promise.all(speaking)
+    for (const name of [...stay, 'mlp-r32']) await speak(name)
+    expect(runtime.adapters.residentCount).toBe(3)
+    expect(runtime.adapters.status().map(({ name, usage }) => [name, usage.arrivals])).toEqual([
+      ['dora-r8', 1],
+      ['save-norms-embed', 1],
+      ['mlp-r32', 1],
+    ])
+    expect(runtime.adapters.moves.count).toBeGreaterThanOrEqual(2)
+    expect(runtime.adapters.moves.bytes % (16 * 1024)).toBe(0)
+  })
+
+  it('is not enough where it is too little: then others leave', async () => {
+    const { count } = runtime.adapters.moves
+    await bring('all-linear-r64')
+    expect(runtime.adapters.status().filter(({ tier }) => tier === 'gpu')).toMatchObject([{ name: 'all-linear-r64' }])
+    expect(runtime.adapters.moves.count).toBe(count)
+    await speak('all-linear-r64')
+  })
+})

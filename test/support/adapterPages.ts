@@ -1,11 +1,11 @@
 /** The slab and the table of some adapters, laid out as the pool lays them out. */
 import type { LoraTensor, LoraVector, NormalAdapter } from '../../src/lora/normal.ts'
-import { packBytes } from '../../src/lora/packedBytes.ts'
 import { layoutOf, writeEntry } from '../../src/lora/packing.ts'
 import { slotWords, tableLayers } from '../../src/model/adapterTable.ts'
 import type { ModelSpec } from '../../src/model/spec.ts'
 import { FLOAT_BYTES, type FloatDtype } from '../../src/weights/dtype.ts'
 import { encode } from './encode.ts'
+import { packedBytes } from './packedBytes.ts'
 
 /** Two layers, small odd widths. */
 export const PAGES_SPEC = {
@@ -36,7 +36,7 @@ export function adapterPages(
     const { groups, byteLength } = layoutOf(whole, spec, 0, tableLayers(spec))
     const page = new Uint8Array(byteLength)
     for (const packed of groups) {
-      page.set(packBytes(packed), packed.aOffset)
+      page.set(packedBytes(packed), packed.aOffset)
       writeEntry(table.subarray(slot * slotWords(spec), (slot + 1) * slotWords(spec)), spec, packed, end)
     }
     pages.push(page)
