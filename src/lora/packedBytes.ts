@@ -19,7 +19,12 @@ export function* packedPieces(
 ): Generator<PackedPiece, void, undefined> {
   const { gains, ownRows } = packed
   const projections = packed.projections.filter((one) => one !== null)
-  for (const projection of projections) yield* piecesOfA(packed, projection)
+  const done = new Set<LoraTensor>()
+  for (const projection of projections) {
+    // Those that share theirs have one column.
+    if (!done.has(projection.module.a)) yield* piecesOfA(packed, projection)
+    done.add(projection.module.a)
+  }
   for (const projection of projections) {
     const { module, out, outStart, rowScaleOffset, biasOffset } = projection
     yield* piecesOfB(packed, projection)

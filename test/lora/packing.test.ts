@@ -59,10 +59,17 @@ describe('packing', () => {
     const packed = layoutOf(adapterOf(shared), spec, 0, 3).groups[0]!
     expect(packed.rankSum).toBe(8)
     expect(packed.projections.map((one) => one!.column)).toEqual([0, 0, 0])
-    expect(new Float32Array(packBytes(packed).buffer)[1 * 8]).toBe(1008)
+    expect(new Float32Array(packedBytes(packed).buffer)[1 * 8]).toBe(1008)
     const both = layoutOf(adapterOf([module(1, 'q', 2), shared[1]!, shared[2]!]), spec, 0, 3).groups[0]!
     expect(both.rankSum).toBe(12)
     expect(both.projections.map((one) => one!.column)).toEqual([0, 4, 4])
+    // A part without A has no column of its own, and takes nobody's.
+    const bare = {
+      ...module(1, 'q', 0),
+      bias: { dtype: 'F32' as const, shape: [8] as const, bytes: new Uint8Array(32) },
+    }
+    const beside = layoutOf(adapterOf([bare, module(1, 'k', 5)]), spec, 0, 3).groups[0]!
+    expect(new Float32Array(packedBytes(beside).buffer)[8]).toBe(1008)
   })
 
   it('writes table entries in words from the slab start', () => {
