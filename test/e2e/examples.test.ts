@@ -1,60 +1,25 @@
-/** Every example, run as its reader would: Node, Deno, and three pages in a browser, on the package as it is built. */
-import { execFile, spawn } from 'node:child_process'
+/** The examples that are pages, opened as their reader would, on the package as it is built. */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import type { Browser, Page } from 'playwright'
 import { build } from 'vite'
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ROOT } from '../architecture/projectFiles.ts'
-import { openBrowser, openPage } from '../e2e/support/browserPage.ts'
-import { type StaticSite, serveFiles } from '../e2e/support/demoSite.ts'
-import { DENO } from '../support/deno.ts'
+import { openBrowser, openPage } from './support/browserPage.ts'
+import { type StaticSite, serveFiles } from './support/demoSite.ts'
 
 const example = (path: string) => join(ROOT, 'examples', path)
-/** What each speaks of: letters, or the model said nothing. */
+/** Letters; or the model said nothing. */
 const WORDS = /[a-z]{2,}.*[a-z]{2,}/s
 
-beforeAll(async () => {
-  const { buildWhenStale } = await import(join(ROOT, 'scripts/lib/build.mjs'))
-  await buildWhenStale()
-})
-
-describe('on the command line', () => {
-  it('node: every voice answers the openai client', async () => {
-    const { stdout } = await promisify(execFile)(process.execPath, [example('node/chat.mjs')])
-    const answers = stdout.split(/^(?=[\w-]+: )/m).filter((part) => part.includes(': '))
-    expect(answers.map((answer) => answer.split(':')[0])).toEqual(
-      expect.arrayContaining(['aviary', 'melville', 'king-james', 'early-presidents', 'late-presidents']),
-    )
-    for (const answer of answers) expect(answer).toMatch(WORDS)
-  })
-
-  it('deno: the line that it prints works', async () => {
-    const child = spawn(DENO, ['run', '-A', example('deno/server.ts'), '0'], { stdio: ['ignore', 'pipe', 'inherit'] })
-    const exited = new Promise((resolve) => child.once('exit', resolve))
-    const line = await new Promise<string>((resolve, reject) => {
-      let said = ''
-      child.stdout.on('data', (text) => {
-        said += text
-        const found = /^curl .*$/m.exec(said)
-        if (found) resolve(found[0])
-      })
-      exited.then((code) => reject(new Error(`it ended with ${code}: ${said}`)))
-    })
-    const { stdout } = await promisify(execFile)('bash', ['-c', line])
-    expect(JSON.parse(stdout)).toMatchObject({ model: 'melville', usage: { completion_tokens: 40 } })
-    child.kill('SIGINT')
-    expect(await exited).toBe(0)
-  })
-})
-
-describe.runIf(inject('launch'))('in a browser', () => {
+describe('examples', () => {
   let browser: Browser
   const closers: (() => unknown)[] = []
 
   beforeAll(async () => {
+    const { buildWhenStale } = await import(join(ROOT, 'scripts/lib/build.mjs'))
+    await buildWhenStale()
     browser = await openBrowser()
   })
   afterAll(async () => {
@@ -101,7 +66,10 @@ describe.runIf(inject('launch'))('in a browser', () => {
 
   it('openai: the client streams out of the worker', async () => {
     const { page, complaints } = await open(`${(await built('openai')).url}index.html`)
-    await page.getByRole('status').filter({ hasText: /in \d+ tokens/ }).waitFor()
+    await page
+      .getByRole('status')
+      .filter({ hasText: /in \d+ tokens/ })
+      .waitFor()
     expect(await page.locator('pre').textContent()).toMatch(WORDS)
     expect(complaints).toEqual([])
   })
