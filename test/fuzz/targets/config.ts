@@ -67,7 +67,7 @@ const MODULES = [
 
 /** A value for a field, sensible or not. */
 function value(dice: Dice, sensible: () => unknown): unknown {
-  return dice.chance(0.93)
+  return dice.chance(0.96)
     ? sensible()
     : dice.pick([
         () => oddNumber(dice),
@@ -81,6 +81,9 @@ function value(dice: Dice, sensible: () => unknown): unknown {
       ])()
 }
 
+const PROJECTIONS = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'up_proj', 'down_proj']
+const targets = (dice: Dice): unknown =>
+  dice.list(dice.small(1, 5), () => dice.pick(dice.chance(0.9) ? PROJECTIONS : MODULES))
 const names = (dice: Dice): unknown => dice.list(dice.small(0, 5), () => dice.pick(MODULES))
 const pattern = (dice: Dice): unknown =>
   Object.fromEntries(
@@ -90,15 +93,22 @@ const flag = (dice: Dice): unknown => dice.chance(0.3)
 const indices = (dice: Dice): unknown => dice.list(dice.small(0, 4), () => dice.small(-1, 33))
 
 const ADAPTER_FIELDS: Readonly<Record<string, (dice: Dice) => unknown>> = {
-  peft_type: (dice) => dice.pick(['LORA', 'LORA', 'LORA', 'IA3', 'lora']),
+  peft_type: (dice) => (dice.chance(0.95) ? 'LORA' : dice.pick(['IA3', 'lora', 'LOHA'])),
   task_type: (dice) => dice.pick(['CAUSAL_LM', 'SEQ_CLS', 'FEATURE_EXTRACTION', 'X']),
-  r: (dice) => dice.small(0, 16),
+  r: (dice) => dice.small(1, 16),
   lora_alpha: (dice) => dice.small(0, 32),
   use_rslora: flag,
   use_dora: flag,
   lora_bias: flag,
-  bias: (dice) => dice.pick(['none', 'all', 'lora_only', 'x']),
-  target_modules: (dice) => dice.pick([() => names(dice), () => regexPattern(dice), () => 'all-linear'])(),
+  bias: (dice) => dice.pick(['none', 'all', 'lora_only']),
+  target_modules: (dice) =>
+    dice.pick([
+      () => targets(dice),
+      () => targets(dice),
+      () => regexPattern(dice),
+      () => `.*(${regexPattern(dice)}|_proj)`,
+      () => 'all-linear',
+    ])(),
   exclude_modules: (dice) => (dice.chance(0.5) ? names(dice) : regexPattern(dice)),
   layers_to_transform: (dice) => (dice.chance(0.5) ? indices(dice) : dice.small(0, 3)),
   layers_pattern: (dice) => dice.pick<unknown>(['layers', 'h', ['layers'], '.*', '']),
@@ -158,7 +168,7 @@ function object(
   fields: Readonly<Record<string, (dice: Dice) => unknown>>,
   required: readonly string[],
 ): Record<string, unknown> {
-  const chosen = Object.entries(fields).filter(([field]) => dice.chance(required.includes(field) ? 0.99 : 0.15))
+  const chosen = Object.entries(fields).filter(([field]) => dice.chance(required.includes(field) ? 0.99 : 0.1))
   return Object.fromEntries(chosen.map(([field, make]) => [field, value(dice, () => make(dice))]))
 }
 

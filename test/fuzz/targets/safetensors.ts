@@ -107,7 +107,7 @@ function lie(dice: Dice, entry: Entry): void {
 }
 
 function make(dice: Dice): Files {
-  const { text: json, byteLength } = header(dice, dice.chance(0.4))
+  const { text: json, byteLength } = header(dice, dice.chance(0.5))
   const data = new Uint8Array(Math.min(byteLength, 4096))
   switch (dice.integer(5)) {
     case 0:
