@@ -265,9 +265,9 @@ describe('the welcome', () => {
         API      http://127.0.0.1:8000/v1
 
       Try it:
-        curl http://127.0.0.1:8000/v1/chat/completions -H 'content-type: application/json' -d '{"model":"tiny","messages":[{"role":"user","content":"Hello! Who are you?"}],"max_tokens":64}'
-        curl http://127.0.0.1:8000/v1/chat/completions -H 'content-type: application/json' -d '{"model":"pirate","messages":[{"role":"user","content":"Hello! Who are you?"}],"max_tokens":64}'
-        curl http://127.0.0.1:8000/v1/chat/completions -H 'content-type: application/json' -d '{"model":"tutor","messages":[{"role":"user","content":"Hello! Who are you?"}],"max_tokens":64}'
+        curl http://127.0.0.1:8000/v1/chat/completions -H 'content-type: application/json' -d '{"model":"tiny","messages":[{"role":"user","content":"Tell me about the sea."}],"max_tokens":64}'
+        curl http://127.0.0.1:8000/v1/chat/completions -H 'content-type: application/json' -d '{"model":"pirate","messages":[{"role":"user","content":"Tell me about the sea."}],"max_tokens":64}'
+        curl http://127.0.0.1:8000/v1/chat/completions -H 'content-type: application/json' -d '{"model":"tutor","messages":[{"role":"user","content":"Tell me about the sea."}],"max_tokens":64}'
       "
     `)
   })
