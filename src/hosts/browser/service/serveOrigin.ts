@@ -59,11 +59,12 @@ export class OriginServer {
   /** Resolves with the model when this tab leads; rejects when it could not be opened, or was closed before. */
   readonly leading: Promise<RemoteLorikeet>
   readonly #leave = new AbortController()
+  readonly #container: ServiceWorkerContainer
   #bird: RemoteLorikeet | null = null
 
-  constructor({ open }: OriginOptions) {
+  constructor({ open }: OriginOptions, { serviceWorker, locks }: Pick<Navigator, 'serviceWorker' | 'locks'>) {
     this.leading = new Promise((resolve, reject) => {
-      navigator.locks
+      locks
         .request(LEADER_LOCK, { signal: this.#leave.signal }, async () => {
           const bird = await open()
           resolve(bird)
@@ -72,9 +73,10 @@ export class OriginServer {
         .catch(reject)
     })
     this.leading.catch(() => {}) // whoever wants to know awaits it
-    navigator.serviceWorker.addEventListener('message', this.#onMessage)
+    this.#container = serviceWorker
+    serviceWorker.addEventListener('message', this.#onMessage)
     // Without this, messages wait until the page is wholly loaded.
-    navigator.serviceWorker.startMessages()
+    serviceWorker.startMessages()
   }
 
   get isLeading(): boolean {
@@ -83,7 +85,7 @@ export class OriginServer {
 
   /** Leaves the line; a tab that leads closes its model, and the next one takes over. */
   async close(): Promise<void> {
-    navigator.serviceWorker.removeEventListener('message', this.#onMessage)
+    this.#container.removeEventListener('message', this.#onMessage)
     const bird = this.#bird
     this.#bird = null
     await bird?.close()
@@ -114,5 +116,5 @@ export function serveOrigin(options: OriginOptions): OriginServer {
   if (!navigator.serviceWorker || !navigator.locks) {
     throw new ServiceWorkerError('A page has to be served over https, or from localhost, to serve its origin.')
   }
-  return new OriginServer(options)
+  return new OriginServer(options, navigator)
 }
