@@ -21,7 +21,10 @@ beforeAll(async () => {
   const caches = join(NODE_MODULES, '.cache/lorikeet')
   mkdirSync(caches, { recursive: true })
   dist = mkdtempSync(join(caches, 'dist-'))
-  const commands = packageJson.scripts.build.split(' && ').filter((command) => command.startsWith('vite build'))
+  const { scripts } = packageJson
+  const commands = `${scripts.build} && ${scripts['build:browser']}`
+    .split(' && ')
+    .filter((command) => command.startsWith('vite build'))
   for (const command of commands.filter((each) => !each.includes('demo/'))) {
     const args = command.split(' ').slice(1)
     const outDir = args.includes('--config') ? join(dist, 'browser') : dist

@@ -149,9 +149,7 @@ export class CachedFolder implements Folder {
     if (response.status === 404 || response.status === 410) return note.size === null
     if (!response.ok) return true
     if (note.size === null) return false
-    const etag = response.headers.get('etag')
-    const hasSameTag = isSame(etag && plainTag(etag), note.etag && plainTag(note.etag))
-    return hasSameTag && isSame(response.headers.get('last-modified'), note.lastModified)
+    return isSameVersion(response, note)
   }
 
   /**
@@ -240,6 +238,18 @@ class ArrivingSource extends Source {
   protected override async release(): Promise<void> {
     await (await this.#kept)?.close()
   }
+}
+
+function isSameVersion({ headers, type }: Response, note: FileNote): boolean {
+  const etag = headers.get('etag')
+  const lastModified = headers.get('last-modified')
+  if (etag === null && lastModified === null) {
+    // A server that marks no versions; a length says something where it is not that of a compressed answer.
+    const length = type === 'basic' && !headers.has('content-encoding') ? headers.get('content-length') : null
+    return length === null || Number(length) === note.size
+  }
+  const hasSameTag = isSame(etag && plainTag(etag), note.etag && plainTag(note.etag))
+  return hasSameTag && isSame(lastModified, note.lastModified)
 }
 
 async function noteName(path: string): Promise<string> {

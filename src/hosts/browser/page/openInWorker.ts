@@ -61,14 +61,21 @@ async function openLink(options: WorkerOptions, adapters: readonly LoadedSource[
     locks: locksHere(),
     onLog: log && (({ level, message, fields }) => log(level, message, fields)),
   })
+  const end = (): void => link.end(new WorkerLostError('The model could not be opened.'))
   try {
     const { data, transfer } = sendOptions(options, adapters)
-    return { link, opened: await link.open(data, { transfer, signal, onProgress }) }
+    const onOver = (): void => (signal?.aborted ? end() : undefined)
+    return { link, opened: await link.open(data, { transfer, signal, onProgress, onOver }) }
   } catch (error) {
-    link.end(new WorkerLostError('The model could not be opened.', { cause: error }))
+    // A worker whose opening was aborted puts away what it has downloaded so far, and says when it has.
+    if (signal?.aborted) setTimeout(end, LAST_WORDS_MS)
+    else end()
     throw error
   }
 }
+
+/** Longest wait for a worker that was told to stop opening. */
+const LAST_WORDS_MS = 5000
 
 /** Written so that bundlers see it: they make the worker a file of its own and put its address here. */
 function startWorker(): Worker {

@@ -32,6 +32,8 @@ export interface AskOptions {
   readonly transfer?: readonly Transferable[]
   readonly signal?: AbortSignal | undefined
   readonly onProgress?: ((progress: OpenProgress) => void) | undefined
+  /** The worker is done with it. One that was aborted here is done a little later there. */
+  readonly onOver?: (() => void) | undefined
 }
 
 export class WorkerLink implements Link {
@@ -101,7 +103,7 @@ export class WorkerLink implements Link {
   }
 
   #ask<Value>(message: (port: MessagePort) => WorkerMessage, options: AskOptions): Promise<Value> {
-    const { transfer = [], signal, onProgress } = options
+    const { transfer = [], signal, onProgress, onOver } = options
     return new Promise<Value>((resolve, reject) => {
       if (signal?.aborted) throw abortReason(signal)
       if (this.gone.aborted) throw this.gone.reason
@@ -114,11 +116,11 @@ export class WorkerLink implements Link {
       }
       const onAbort = (): void => {
         port.postMessage({ type: 'abort' })
-        leave()
         reject(abortReason(signal!))
       }
       const onGone = (): void => {
         leave()
+        onOver?.()
         reject(this.gone.reason as Error)
       }
       signal?.addEventListener('abort', onAbort)
@@ -130,6 +132,7 @@ export class WorkerLink implements Link {
           return
         }
         leave()
+        onOver?.()
         if (reply.type === 'result') resolve(reply.value as Value)
         else reject(errorOf(reply.error))
       }

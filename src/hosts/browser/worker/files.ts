@@ -15,7 +15,9 @@ export class Files {
   readonly #place: CachePlace | null
   readonly #onProgress: (progress: OpenProgress) => void
   #isFromCache: boolean
-  #reportedAt = 0
+  readonly #untold = new Map<OpenProgress['phase'], OpenProgress>()
+  #toldAt = 0
+  #timer: ReturnType<typeof setTimeout> | null = null
 
   private constructor(place: CachePlace | null, onProgress: (progress: OpenProgress) => void) {
     this.#place = place
@@ -52,14 +54,24 @@ export class Files {
     }
   }
 
+  /** Tells of it at once, or a little later if something was told of just now; of several in a phase, the last one. */
   report(progress: Omit<OpenProgress, 'fromCache'>): void {
     if (progress.phase === 'download') this.#isFromCache = false
+    this.#untold.set(progress.phase, { ...progress, fromCache: this.#isFromCache })
     const { loadedBytes, totalBytes } = progress
-    const now = performance.now()
-    const isBetween = loadedBytes > 0 && loadedBytes !== totalBytes && now - this.#reportedAt < REPORT_MS
-    if (isBetween) return
-    this.#reportedAt = now
-    this.#onProgress({ ...progress, fromCache: this.#isFromCache })
+    const isBetween = loadedBytes > 0 && loadedBytes !== totalBytes
+    const wait = this.#toldAt + REPORT_MS - performance.now()
+    if (!isBetween || wait <= 0) this.#tell()
+    else this.#timer ??= setTimeout(() => this.#tell(), wait)
+  }
+
+  #tell(): void {
+    clearTimeout(this.#timer ?? undefined)
+    this.#timer = null
+    this.#toldAt = performance.now()
+    const untold = [...this.#untold.values()]
+    this.#untold.clear()
+    for (const progress of untold) this.#onProgress(progress)
   }
 
   async #folder(source: SourceData): Promise<Folder> {
