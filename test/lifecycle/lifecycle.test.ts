@@ -9,50 +9,14 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { serve } from '../../src/hosts/node/serve.ts'
 import type { RunningServer } from '../../src/hosts/server.ts'
-import type { Clock } from '../../src/lora/directory.ts'
 import { Lorikeet } from '../../src/lorikeet.ts'
 import { reference } from '../fixtures.ts'
+import { TestClock, until } from '../support/testClock.ts'
 
 const MIB = 1024 * 1024
 const NUM_TOKENS = 96
 /** Longer than several blocks, so that the prefix cache has something to offer. */
 const PROMPT = Array.from({ length: 70 }, (_, i) => 20 + ((i * 37) % 400))
-
-/** Time that passes when the test says so. */
-class TestClock implements Clock {
-  #waits: { left: number; resolve: () => void }[] = []
-
-  wait(ms: number, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const end = (): void => {
-        signal.removeEventListener('abort', end)
-        resolve()
-      }
-      signal.addEventListener('abort', end)
-      this.#waits.push({ left: ms, resolve: end })
-    })
-  }
-
-  /** Lets `ms` pass, in steps no longer than a wait, each to its end. */
-  async pass(ms: number): Promise<void> {
-    for (let left = ms; left > 0; ) {
-      await until(() => this.#waits.length > 0)
-      const [wait] = this.#waits.splice(0)
-      const step = Math.min(left, wait!.left)
-      left -= step
-      if (step < wait!.left) this.#waits.push({ ...wait!, left: wait!.left - step })
-      else {
-        wait!.resolve()
-        // The look is over when the next wait begins.
-        await until(() => this.#waits.length > 0)
-      }
-    }
-  }
-}
-
-async function until(test: () => boolean): Promise<void> {
-  while (!test()) await new Promise((resolve) => setImmediate(resolve))
-}
 
 const INTERVAL = 10_000
 const clock = new TestClock()
