@@ -32,7 +32,7 @@ let made = 0
 /** Registers one that was never on the GPU. */
 function cold(): string {
   const name = `cold-${made++}`
-  runtime.adapters.add(name, 'made up', adapter.make(name, rank))
+  runtime.adapters.add(name, 'made up', adapter.make(name, rank), { store: adapter.store(name, rank) })
   return name
 }
 

@@ -36,7 +36,7 @@ async function main(options: readonly string[]): Promise<void> {
     const held = leases.get(rank) ?? []
     for (let i = held.length; i < count; i++) {
       const name = `r${rank}-${i}`
-      runtime.adapters.add(name, 'made up', synthetic.make(name, rank))
+      runtime.adapters.add(name, 'made up', synthetic.make(name, rank), { store: synthetic.store(name, rank) })
       const lease = runtime.adapters.lease(name)!
       await lease.ready
       held.push(lease)

@@ -3,6 +3,7 @@
  * bytes in JavaScript, while each takes its own place on the GPU.
  */
 import type { LoraModule, NormalAdapter } from '../lora/normal.ts'
+import type { AdapterStore } from '../lora/store.ts'
 import { type ModelSpec, PROJECTION_MODULES, PROJECTIONS, projectionShape } from '../model/spec.ts'
 import { type Folder, memoryFolder } from '../weights/folder.ts'
 
@@ -20,6 +21,11 @@ export class SyntheticAdapters {
     this.#modules.set(rank, modules)
     const byteLength = modules.reduce((sum, { a, b }) => sum + a.bytes.length + b.bytes.length, 0)
     return { digest: `synthetic ${name} of rank ${rank}`, modules, maxRank: rank, byteLength }
+  }
+
+  /** Where it can be had again, so that host memory need not hold them all. */
+  store(name: string, rank: number): AdapterStore {
+    return { name: 'synthetic', read: async () => this.make(name, rank) }
   }
 }
 

@@ -10,7 +10,7 @@ import { ENTRY_HEAD, entryWord, NORM_PLACES, PROJECTION_WORDS, type TableGroup }
 import { baseLayers } from '../model/layerList.ts'
 import { GROUP_PROJECTIONS, GROUPS, type Group, groupShape, type ModelSpec, projectionShape } from '../model/spec.ts'
 import { FLOAT_BYTES, type FloatDtype } from '../weights/dtype.ts'
-import type { LoraPart, LoraTensor, NormalAdapter, OwnNorm, OwnRows } from './normal.ts'
+import type { LoraModule, LoraPart, LoraTensor, NormalAdapter, OwnNorm, OwnRows } from './normal.ts'
 
 const DTYPE_CODES: Readonly<Record<FloatDtype, number>> = { F32: 0, F16: 1, BF16: 2 }
 
@@ -103,10 +103,12 @@ function* partsOf(adapter: NormalAdapter, spec: ModelSpec, from: number, to: num
   const gainsOf = (layer: number | null, group: TableGroup): OwnNorm[] =>
     (adapter.norms ?? []).filter((own) => own.layer === layer && NORM_PLACES[own.norm].group === group)
   const { layers } = adapter.layers ?? baseLayers(spec)
+  const modulesOf: LoraModule[][] = layers.map(() => [])
+  for (const module of adapter.modules) modulesOf[module.layer]!.push(module)
   for (const [layer, baseLayer] of layers.entries()) {
     const home = layer % spec.numLayers
     if (home < from || home >= to) continue
-    const modules = adapter.modules.filter((module) => module.layer === layer)
+    const modules = modulesOf[layer]!
     for (const group of GROUPS) {
       yield { ...layerPart(spec, group, modules), layer, baseLayer, gains: gainsOf(layer, group) }
     }

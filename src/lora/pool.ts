@@ -16,10 +16,10 @@ import { type ModelWeights, readVector } from '../model/weights.ts'
 import { Compaction, type Occupant } from './compaction.ts'
 import { DoraNorms } from './doraNorms.ts'
 import { type Extent, ExtentAllocator } from './extents.ts'
-import type { NormalAdapter } from './normal.ts'
+import type { LoraPart, NormalAdapter } from './normal.ts'
 import { packedPieces } from './packedBytes.ts'
 import { hasScaleOrBias, layoutOf, type PackedGroup, type SlabLayout, writeEntry } from './packing.ts'
-import { type PackedPiece, SlabWriter } from './slabWriter.ts'
+import { SlabWriter } from './slabWriter.ts'
 import { UploadTurns } from './uploadTurns.ts'
 
 /** An adapter takes a multiple of this in each slab: small enough to waste little, large enough to leave no crumbs. */
@@ -61,6 +61,13 @@ interface Resident {
   readonly use: AdapterUse
 }
 
+/** How an adapter is going to lie in the slabs. */
+interface Plan {
+  readonly adapter: NormalAdapter
+  readonly layouts: readonly SlabLayout[]
+  readonly use: AdapterUse
+}
+
 interface Slab {
   readonly buffer: Tracked
   readonly extents: ExtentAllocator
@@ -77,11 +84,14 @@ export class AdapterPool {
   readonly #weights: ModelWeights
   readonly #norms: DoraNorms
   readonly #turns: UploadTurns
-  readonly #writer: SlabWriter
+  /** What one upload gathers its bytes in. */
+  readonly #buffer: Uint8Array = SlabWriter.makeBuffer()
   readonly #compaction: Compaction
   readonly #slabs: readonly Slab[]
   readonly #residents = new Map<number, Resident>()
   readonly #slots: ExtentAllocator
+  /** Of the last that found no room. */
+  #plan: Plan | null = null
   #prepare: PrepareAdapter = async () => () => undefined
 
   private constructor(
@@ -99,7 +109,6 @@ export class AdapterPool {
     this.maxSlots = maxSlots
     this.#norms = new DoraNorms(gpu, spec, weights, this)
     this.#turns = new UploadTurns({ now: () => performance.now(), pause: () => gpu.idle() })
-    this.#writer = new SlabWriter(gpu, this.#turns)
     this.#compaction = new Compaction(gpu, this.#turns)
     this.#slots = new ExtentAllocator(tableSlots(maxSlots), 1)
   }
@@ -184,14 +193,13 @@ export class AdapterPool {
    * @throws AdapterTooLargeError when it would not fit an empty pool; GpuLostError; the signal's reason
    */
   async load(name: string, adapter: NormalAdapter, signal?: AbortSignal): Promise<number | null> {
-    const layouts = this.#slabs.map(({ firstLayer, endLayer }) => layoutOf(adapter, this.#spec, firstLayer, endLayer))
+    const { layouts, use } = this.#planOf(adapter)
     this.#slabs.forEach(({ extents }, i) => {
       if (layouts[i]!.byteLength <= extents.capacity) return
       throw new AdapterTooLargeError(
         `Adapter "${name}" needs ${layouts[i]!.byteLength} bytes in a slab of ${extents.capacity}. Raise --lora-memory.`,
       )
     })
-    const use = useOf(adapter, layouts)
     const letGo = await this.#prepare(use)
     const slots = this.#residents.size < this.maxSlots ? this.#slots.allocate(use.layers?.numFolds ?? 1) : null
     const extents = slots && (await this.#allocate(layouts))
@@ -212,6 +220,7 @@ export class AdapterPool {
       this.unload(slot)
       throw error
     }
+    this.#plan = null
     return slot
   }
 
@@ -231,6 +240,15 @@ export class AdapterPool {
     this.#compaction.close()
     this.table.destroy()
     for (const { buffer } of this.#slabs) buffer.destroy()
+  }
+
+  /** Kept while others are evicted for it. */
+  #planOf(adapter: NormalAdapter): Plan {
+    if (this.#plan?.adapter !== adapter) {
+      const layouts = this.#slabs.map(({ firstLayer, endLayer }) => layoutOf(adapter, this.#spec, firstLayer, endLayer))
+      this.#plan = { adapter, layouts, use: useOf(adapter, layouts) }
+    }
+    return this.#plan
   }
 
   #resident(slot: number): Resident {
@@ -267,28 +285,36 @@ export class AdapterPool {
 
   async #upload(slot: number, layouts: readonly SlabLayout[], signal?: AbortSignal): Promise<void> {
     const { extents, words } = this.#resident(slot)
+    const rowScaleOf = (part: LoraPart) => this.#norms.rowScaleOf(part)
     for (const [i, { groups, byteLength }] of layouts.entries()) {
       if (byteLength === 0) continue
-      await this.#writer.fill(this.#slabs[i]!.buffer, extents[i]!.offset, byteLength, this.#pieces(groups), signal)
+      const { buffer } = this.#slabs[i]!
+      const writer = new SlabWriter(this.#gpu, this.#turns, buffer, extents[i]!.offset, this.#buffer, signal)
+      for (const packed of groups) {
+        const bias = bringsBias(packed) ? await this.#baseBias(packed) : null
+        for (const piece of packedPieces(packed, bias, rowScaleOf)) {
+          const sending = writer.add(piece)
+          if (sending) await sending
+        }
+      }
+      await writer.end(byteLength)
     }
     this.#gpu.write(this.table, slot * slotWords(this.#spec) * 4, words)
     const offsets = layouts.flatMap(({ groups }, i) => groups.map((packed) => [packed, extents[i]!.offset] as const))
     await this.#norms.apply(slot, offsets, signal)
   }
 
-  async *#pieces(groups: readonly PackedGroup[]): AsyncGenerator<PackedPiece, void, undefined> {
-    for (const packed of groups) {
-      yield* packedPieces(packed, await this.#baseBias(packed), (part) => this.#norms.rowScaleOf(part))
-    }
-  }
-
-  /** The base's bias of a group, where the adapter brings another for part of it. */
-  async #baseBias({ baseLayer, group, projections }: PackedGroup): Promise<Float32Array | null> {
-    if (!projections.some((one) => one?.module.bias)) return null
+  /** The base's bias of a group. */
+  async #baseBias({ baseLayer, group }: PackedGroup): Promise<Float32Array | null> {
     const bias = this.#weights.layers[baseLayer]!.biases[group as Group]
     if (!bias) return null
     return await readVector(this.#gpu, this.#weights, bias)
   }
+}
+
+/** Whether there is another bias for part of it. */
+function bringsBias({ projections }: PackedGroup): boolean {
+  return projections.some((one) => one?.module.bias)
 }
 
 /** A few more than adapters, so that one which takes several finds them in a row. */

@@ -109,7 +109,9 @@ function addSynthetic(
   const wishes = (scenario: ScenarioName) =>
     scenario === 'single' && hasNamed ? [] : syntheticWishes(scenario, adapters, ranks)
   const byName = new Map(scenarios.flatMap(wishes).map((wish) => [wish.name, wish]))
-  for (const { name, rank } of byName.values()) registry.add(name, 'synthetic', made.make(name, rank))
+  for (const { name, rank } of byName.values()) {
+    registry.add(name, 'synthetic', made.make(name, rank), { store: made.store(name, rank) })
+  }
   return (scenario) => wishes(scenario).map(({ name }) => name)
 }
 
