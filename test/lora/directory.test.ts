@@ -285,34 +285,44 @@ describe('the directory itself', () => {
   })
 
   it('is looked at twice an interval, so that a folder is served within one', async () => {
-    const waits: { ms: number; go: () => void }[] = []
+    interface Wait {
+      readonly ms: number
+      readonly go: () => void
+    }
+    // The watcher's waits, each handed to whoever asked for the next.
+    let hand: (wait: Wait) => void
+    let next = new Promise<Wait>((resolve) => {
+      hand = resolve
+    })
+    let numWaits = 0
     const clock = {
       wait: (ms: number, signal: AbortSignal) =>
         new Promise<void>((resolve) => {
-          waits.push({ ms, go: resolve })
+          numWaits++
+          hand({ ms, go: resolve })
           signal.addEventListener('abort', () => resolve())
         }),
-    }
-    const settle = async () => {
-      for (let i = 0; i < 200; i++) await null
-      await new Promise((resolve) => setImmediate(resolve))
     }
     await watched.open()
     watched.watch(1000, clock)
     let elapsed = 0
     directory.put('pirate', valid())
+    let wait = await next
     while (!names().includes('pirate')) {
-      const { ms, go } = waits.shift()!
-      elapsed += ms
-      go()
-      for (let i = 0; i < 20 && waits.length === 0; i++) await settle()
+      next = new Promise<Wait>((resolve) => {
+        hand = resolve
+      })
+      elapsed += wait.ms
       expect(elapsed).toBeLessThanOrEqual(1000)
+      wait.go()
+      wait = await next
     }
     expect(elapsed).toBe(1000)
+    const before = numWaits
     await watched.close()
     directory.put('tutor', valid())
-    await settle()
-    expect([names(), waits.length]).toEqual([['pirate'], 1])
+    for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve))
+    expect([names(), numWaits]).toEqual([['pirate'], before])
   })
 })
 
