@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync }
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import packageJson from '../../package.json' with { type: 'json' }
 import { ROOT } from '../architecture/projectFiles.ts'
@@ -71,6 +72,27 @@ describe('the built package', () => {
       const foreign = imports.filter(({ isRelative }) => !isRelative).map(({ target }) => target)
       expect(foreign, file).toEqual([])
     }
+  })
+
+  it("costs a page little: the engine is the worker's alone", () => {
+    const folder = join(dist, 'browser')
+    /** Bytes of a file and of all that it imports, compressed. */
+    const compressed = (file: string, seen = new Set<string>()): number => {
+      if (seen.has(file)) return 0
+      seen.add(file)
+      const code = readFileSync(join(folder, file))
+      const imports = parseModule(file, code.toString()).imports.map(({ target }) => compressed(target, seen))
+      return imports.reduce((sum, bytes) => sum + bytes, gzipSync(code).length)
+    }
+    expect(compressed('page.js')).toBeLessThan(8000)
+    expect(compressed('service-worker.js')).toBeLessThan(5000)
+    expect(compressed('worker.js')).toBeGreaterThan(50_000)
+    // Neither is a page's import map good for a worker, nor may a classic service worker import anything.
+    for (const file of ['worker.js', 'service-worker.js']) {
+      expect(parseModule(file, readFileSync(join(folder, file), 'utf8')).imports).toEqual([])
+    }
+    const page = readFileSync(join(folder, 'page.js'), 'utf8')
+    expect(page).toMatch(/new Worker\(new URL\(["`]\.\/worker\.js["`],import\.meta\.url\),\{type:["`]module["`]/)
   })
 
   it('serves from the command line in Deno, and stops when it is told to', async () => {
