@@ -106,6 +106,38 @@ describe('a model in a worker', () => {
     expect(seen.device).not.toBe('')
   })
 
+  it('leaves the page free while eight streams run', async () => {
+    const page = await visit()
+    await page.evaluate(() => {
+      return window.open({ sizes: { maxModelLen: 128, maxNumSeqs: 8, maxNumBatchedTokens: 32, loraMemory: 4 << 20 } })
+    })
+    const round = async (): Promise<{ pieces: number; longTasks: readonly number[] }> =>
+      await page.evaluate(async () => {
+        const longTasks: number[] = []
+        const note = (entries: PerformanceEntryList): void =>
+          void longTasks.push(...entries.map((each) => each.duration))
+        const observer = new PerformanceObserver((list) => note(list.getEntries()))
+        observer.observe({ type: 'longtask' })
+        let pieces = 0
+        await Promise.all(
+          Array.from({ length: 8 }, async (_, i) => {
+            for await (const _ of window.stream(['r5', 'attn-r16', ''][i % 3]!, 60)) pieces++
+          }),
+        )
+        note(observer.takeRecords())
+        observer.disconnect()
+        return { pieces, longTasks }
+      })
+    // A busy machine makes any task long now and then. What our own code does is there each time.
+    const rounds: (readonly number[])[] = []
+    do {
+      const { pieces, longTasks } = await round()
+      expect(pieces).toBeGreaterThan(400)
+      rounds.push(longTasks)
+    } while (rounds.at(-1)!.length > 0 && rounds.length < 5)
+    expect(rounds.at(-1), `long tasks of each round: ${JSON.stringify(rounds)}`).toEqual([])
+  })
+
   it('is replaced when its worker dies, adapters and all', async () => {
     const page = await visit()
     const seen = await page.evaluate(async () => {
