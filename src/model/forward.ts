@@ -27,11 +27,12 @@ import { embedDownGrid } from './kernels/embedDown.ts'
 import { loraExpandGrid } from './kernels/loraExpand.ts'
 import { loraScaleBiasGrid } from './kernels/loraScaleBias.ts'
 import { loraShrinkGrid } from './kernels/loraShrink.ts'
-import { matmulGrid, matmulRowsPerTeam } from './kernels/matmul.ts'
+import { matmulGrid } from './kernels/matmul.ts'
 import { ownEmbedGrid } from './kernels/ownEmbed.ts'
 import { ownHeadGrid } from './kernels/ownHead.ts'
 import { ropeKvGrid } from './kernels/ropeKv.ts'
 import { siluMulGrid } from './kernels/siluMul.ts'
+import { type KernelTuning, rowClass } from './kernels/tuning.ts'
 import { baseLayers, type LayerList } from './layerList.ts'
 import { LayerPlans } from './layerPlans.ts'
 import { type GroupPlan, type LayerPlan, type LayersPlan, planLayers } from './layersPlan.ts'
@@ -40,6 +41,7 @@ import { type OuterPlan, planOuter } from './outerPlan.ts'
 import { ropeTable } from './rope.ts'
 import type { ModelSpec } from './spec.ts'
 import type { StepShape } from './stepTables.ts'
+import { TunedKernels } from './tunedKernels.ts'
 
 export class ForwardPass {
   readonly #binding: ForwardBinding
@@ -55,7 +57,7 @@ export class ForwardPass {
   }
 
   /** @throws GpuOutOfMemoryError, ShaderError; nothing is left allocated then. */
-  static async create(gpu: Gpu, parts: ForwardParts): Promise<ForwardPass> {
+  static async create(gpu: Gpu, parts: ForwardParts, tuning?: KernelTuning): Promise<ForwardPass> {
     const { spec, limits, weights, kv } = parts
     const made: Tracked[] = []
     try {
@@ -65,8 +67,9 @@ export class ForwardPass {
       const rope = await gpu.allocate({ label: 'rope angles', purpose: 'tables', byteLength: angles.byteLength })
       made.push(rope)
       await gpu.upload(rope, 0, new Uint8Array(angles.buffer))
-      const kernels = await compileForward(gpu, spec, weights, kv.dtype)
-      const binding = { gpu, parts, activations, rope, kernels }
+      const tuned = new TunedKernels(gpu, tuning)
+      const kernels = await compileForward(gpu, spec, weights, kv.dtype, tuned)
+      const binding = { gpu, parts, activations, rope, kernels, tuned }
       const outer = await planOuter(binding)
       made.push(outer.params)
       const layers = new LayerPlans((list) => planLayers(binding, list))
@@ -82,6 +85,15 @@ export class ForwardPass {
   /** f32 [logits rows, vocabSize], in the order of the step's logits rows. */
   get logits(): Tracked {
     return this.#binding.activations.logits
+  }
+
+  get tuning(): KernelTuning {
+    return this.#binding.tuned.tuning
+  }
+
+  /** Steps go on with the old kernels until those for `tuning` are there. @throws ShaderError, GpuLostError */
+  adopt(tuning: KernelTuning): Promise<void> {
+    return this.#binding.tuned.adopt(tuning)
   }
 
   /**
@@ -140,7 +152,7 @@ export class ForwardPass {
     recorder.dispatch(this.#norm(plan, layer.inputNorm, shape, use), addNormGrid(can, rows))
     this.#project(recorder, plan, attn_in, shape, use)
     recorder.dispatch(this.#norm(plan, layer.ropeKv, shape, use), ropeKvGrid(can, attention, rows))
-    recorder.dispatch(layer.attention, attentionGrid(can, attention, rows, splits))
+    recorder.dispatch(layer.attention, attentionGrid(can, attention, rows, splits, this.tuning.attention))
     if (splits > 1) recorder.dispatch(layer.attentionMerge, attentionMergeGrid(attention, rows))
     this.#project(recorder, plan, attn_out, shape, use)
 
@@ -186,8 +198,8 @@ export class ForwardPass {
     if (rankSum > 0) {
       invariant(kernels?.products, 'A step names an adapter whose element types were not prepared')
       const { shrink, expand } = kernels.products
-      if (shrink) recorder.dispatch(shrink, loraShrinkGrid(can, rankSum, tiles, group.shrinkSplits))
-      recorder.dispatch(expand, loraExpandGrid(can, group.outs, tiles))
+      if (shrink) recorder.dispatch(shrink, loraShrinkGrid(can, rankSum, tiles, group.shrinkSplits, this.tuning.shrink))
+      recorder.dispatch(expand, loraExpandGrid(can, group.outs, tiles, this.tuning.expand))
     }
     if (scalesOrBiases) {
       invariant(kernels?.scaleBias, 'A step names an adapter whose row scales or biases were not prepared')
@@ -222,9 +234,10 @@ export class ForwardPass {
   }
 
   #matmul(recorder: StepRecorder, { shards }: MatmulPlan, rows: number): void {
-    const rowsPerTeam = matmulRowsPerTeam(this.#binding.gpu.can, rows)
+    const of = rowClass(rows)
     for (const { outputs, byRows } of shards) {
-      recorder.dispatch(byRows.get(rowsPerTeam)!, matmulGrid(this.#binding.gpu.can, rowsPerTeam, outputs, rows))
+      const grid = matmulGrid(this.#binding.gpu.can, this.tuning.matmul[of], outputs, rows)
+      recorder.dispatch(byRows.get(of)!, grid)
     }
   }
 }

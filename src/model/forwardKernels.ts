@@ -1,16 +1,19 @@
 /** The kernels that the forward pass needs for a model, compiled together and shared by all its layers. */
 import type { Gpu } from '../gpu/gpu.ts'
 import type { Kernel } from '../gpu/kernel.ts'
+import type { SwitchableKernel } from '../gpu/switchableKernel.ts'
 import type { FloatDtype } from '../weights/dtype.ts'
 import { type AddNormVariant, addNormKernel } from './kernels/addNorm.ts'
 import { attentionKernel, attentionMergeKernel } from './kernels/attention.ts'
 import type { KernelChoice } from './kernels/choice.ts'
 import { embedKernel } from './kernels/embed.ts'
 import type { CacheDtype } from './kernels/includes.ts'
-import { matmulKernel, type RowsPerTeam, rowRegimes } from './kernels/matmul.ts'
+import { matmulKernel } from './kernels/matmul.ts'
 import { ropeKvKernel } from './kernels/ropeKv.ts'
 import { siluMulKernel } from './kernels/siluMul.ts'
+import { type KernelTuning, ROW_CLASSES, type RowClass } from './kernels/tuning.ts'
 import { GROUPS, type ModelSpec } from './spec.ts'
+import type { TunedKernels } from './tunedKernels.ts'
 import type { ModelWeights } from './weights.ts'
 
 /** Kernels of every step, whatever adapters it has. */
@@ -20,7 +23,7 @@ export interface ForwardKernels extends Readonly<Record<NormStage, Kernel>> {
   readonly attention: Kernel
   readonly attentionMerge: Kernel
   readonly activation: Kernel
-  readonly matmul: ReadonlyMap<FloatDtype, ReadonlyMap<RowsPerTeam, Kernel>>
+  readonly matmul: ReadonlyMap<FloatDtype, ReadonlyMap<RowClass, SwitchableKernel>>
 }
 
 /** Norms by what comes before them. */
@@ -41,6 +44,7 @@ export async function compileForward(
   spec: ModelSpec,
   weights: ModelWeights,
   cache: CacheDtype,
+  tuned: TunedKernels,
 ): Promise<ForwardKernels> {
   const { can } = gpu
   const get = ({ definition, specialisation }: KernelChoice) => gpu.kernel(definition, specialisation)
@@ -52,7 +56,10 @@ export async function compileForward(
     ...weights.layers.flatMap(({ matrices }) => GROUPS.map((group) => matrices[group].dtype)),
   ])
   const matmul = [...dtypes].map(async (dtype) => {
-    const variants = rowRegimes(can).map(async (rows) => [rows, await get(matmulKernel(can, dtype, rows))] as const)
+    const variants = ROW_CLASSES.map(async (rows) => {
+      const choose = ({ matmul }: KernelTuning) => matmulKernel(can, dtype, matmul[rows])
+      return [rows, await tuned.get(`matmul ${dtype} ${rows}`, choose)] as const
+    })
     return [dtype, new Map(await Promise.all(variants))] as const
   })
   const single = {
@@ -62,7 +69,6 @@ export async function compileForward(
     mlp: addNormKernel(can, norms.mlp),
     final: addNormKernel(can, norms.final),
     ropeKv: ropeKvKernel(can, { bias: bias.qkv, qkNorm: spec.qkNorm, cache }),
-    attention: attentionKernel(can, attention, cache),
     attentionMerge: attentionMergeKernel(attention),
     activation: siluMulKernel({ bias: bias.mlp }),
   }
@@ -71,6 +77,7 @@ export async function compileForward(
   )
   return {
     ...(Object.fromEntries(compiled) as Record<keyof typeof single, Kernel>),
+    attention: await tuned.get('attention', (tuning) => attentionKernel(can, attention, cache, tuning.attention)),
     matmul: new Map(await Promise.all(matmul)),
   }
 }

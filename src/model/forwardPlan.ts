@@ -15,12 +15,14 @@ import type { TileRows } from './kernels/includes.ts'
 import { loraExpandParams } from './kernels/loraExpand.ts'
 import { loraScaleBiasParams } from './kernels/loraScaleBias.ts'
 import { loraShrinkParams } from './kernels/loraShrink.ts'
-import { matmulParams, type RowsPerTeam } from './kernels/matmul.ts'
+import { matmulParams } from './kernels/matmul.ts'
+import type { RowClass } from './kernels/tuning.ts'
 import type { KvCache } from './kvCache.ts'
 import type { LoraGroup } from './loraPlan.ts'
 import type { Matrix } from './matrix.ts'
 import { ParamArena } from './paramArena.ts'
 import { GROUPS, groupShape, type ModelSpec } from './spec.ts'
+import type { TunedKernels } from './tunedKernels.ts'
 import type { ModelWeights, Vector } from './weights.ts'
 
 /** Where the adapters' matrices are; the adapter pool of lora/. */
@@ -44,7 +46,7 @@ export interface ForwardParts {
 
 /** A matrix times rows: one dispatch per shard, in the variant for the step's number of rows. */
 export interface MatmulPlan {
-  readonly shards: readonly { readonly outputs: number; readonly byRows: ReadonlyMap<RowsPerTeam, BoundKernel> }[]
+  readonly shards: readonly { readonly outputs: number; readonly byRows: ReadonlyMap<RowClass, BoundKernel> }[]
 }
 
 /** A kernel that normalises: as the base does, and for steps with adapters that bring gains. */
@@ -78,6 +80,7 @@ export interface ForwardBinding {
   /** Angles of every position. */
   readonly rope: Tracked
   readonly kernels: ForwardKernels
+  readonly tuned: TunedKernels
 }
 
 /** Binds kernels; their params go up together at the end. */
@@ -179,11 +182,9 @@ export class Binder {
     const { step } = this.binding.parts
     const shards = matrix.shards.map(({ buffer, rowStart, rows: outputs }) => {
       const shape = { in: matrix.cols, out: outputs, outStart: rowStart, outStride, rows }
-      const bound = variants
-        .get(1)!
-        .bind({ params: this.params.add(matmulParams(shape)), step, w: buffer, x, y }, `matmul ${label}`)
-      // The variants have equal layouts, so one bind group serves them all.
-      const byRows = new Map([...variants].map(([count, { pipeline }]) => [count, { ...bound, pipeline }]))
+      const bindings = { params: this.params.add(matmulParams(shape)), step, w: buffer, x, y }
+      const bound = variants.get(1)!.bind(bindings, `matmul ${label}`)
+      const byRows = new Map([...variants].map(([rows, kernel]) => [rows, kernel.share(bound)]))
       return { outputs, byRows }
     })
     return { shards }

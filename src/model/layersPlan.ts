@@ -68,6 +68,7 @@ export async function planLayers(binding: ForwardBinding, { layers, numFolds }: 
       finalNorm: binder.norm('final', spec.numLayers, weights.finalNorm, biases.mlp_out, lastNormed),
       lora: new LoraPlan(
         binding.gpu,
+        binding.tuned,
         plans.flatMap(({ groups }) => GROUPS.map((group) => groups[group].lora)),
       ),
       deferred: binder.deferred,

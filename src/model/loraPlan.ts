@@ -11,6 +11,7 @@ import type { KernelChoice } from './kernels/choice.ts'
 import { loraExpandKernel } from './kernels/loraExpand.ts'
 import { loraScaleBiasKernel } from './kernels/loraScaleBias.ts'
 import { loraShrinkKernel } from './kernels/loraShrink.ts'
+import type { TunedKernels } from './tunedKernels.ts'
 
 /** What the LoRA kernels of a group of projections bind, or of one module outside the layers. */
 export interface LoraGroup {
@@ -33,14 +34,16 @@ export interface LoraKernels {
 
 export class LoraPlan {
   readonly #gpu: Gpu
+  readonly #tuned: TunedKernels
   readonly #groups: readonly LoraGroup[]
   #dtypes: ReadonlySet<FloatDtype> = new Set()
   #scaleBias = false
   #bound: ReadonlyMap<LoraGroup, LoraKernels> = new Map()
   #last: Promise<void> = Promise.resolve()
 
-  constructor(gpu: Gpu, groups: readonly LoraGroup[]) {
+  constructor(gpu: Gpu, tuned: TunedKernels, groups: readonly LoraGroup[]) {
     this.#gpu = gpu
+    this.#tuned = tuned
     this.#groups = groups
   }
 
@@ -67,11 +70,13 @@ export class LoraPlan {
     const scaleBias = this.#scaleBias || wantsScaleBias
     if (dtypes.size === this.#dtypes.size && scaleBias === this.#scaleBias) return
     const { can } = this.#gpu
+    const types = [...dtypes]
+    const name = types.toSorted().join(' ')
     const compile = ({ definition, specialisation }: KernelChoice) => this.#gpu.kernel(definition, specialisation)
-    // What is compiled already comes from the cache.
+    // What is compiled already is not compiled again.
     const [shrink, expand, scale] = await Promise.all([
-      dtypes.size > 0 ? compile(loraShrinkKernel(can, [...dtypes])) : null,
-      dtypes.size > 0 ? compile(loraExpandKernel(can, [...dtypes])) : null,
+      dtypes.size > 0 ? this.#tuned.get(`shrink ${name}`, ({ shrink }) => loraShrinkKernel(can, types, shrink)) : null,
+      dtypes.size > 0 ? this.#tuned.get(`expand ${name}`, ({ expand }) => loraExpandKernel(can, types, expand)) : null,
       scaleBias ? compile(loraScaleBiasKernel()) : null,
     ])
     const bind = (group: LoraGroup): LoraKernels => {

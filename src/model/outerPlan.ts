@@ -67,7 +67,7 @@ function bindOuter(binder: Binder): OuterPlan {
     lmHead: binder.matmul(weights.lmHead, lastNormed, logits, vocab, 'logits', 'lm_head'),
     ownHead: binder.defer('ownHead', ownHeadKernel(gpu.can), ownHead, { x: lastNormed, y: logits }),
     headLora,
-    lora: new LoraPlan(gpu, [embedLora, headLora]),
+    lora: new LoraPlan(gpu, binder.binding.tuned, [embedLora, headLora]),
     deferred: binder.deferred,
     params: binder.params.buffer,
   }

@@ -1,6 +1,7 @@
 import { describe, expect } from 'vitest'
 import type { Tracked } from '../../src/gpu/ledger.ts'
 import { type LoraGroup, LoraPlan } from '../../src/model/loraPlan.ts'
+import { TunedKernels } from '../../src/model/tunedKernels.ts'
 import { it, type KernelBench } from '../support/gpu.ts'
 
 async function groupOf(bench: KernelBench): Promise<LoraGroup> {
@@ -23,7 +24,7 @@ describe('LoraPlan', () => {
     const group = await groupOf(bench)
     const { counters } = bench.gpu
     const start = counters.pipelinesCompiled
-    const plan = new LoraPlan(bench.gpu, [group])
+    const plan = new LoraPlan(bench.gpu, new TunedKernels(bench.gpu), [group])
     expect(plan.of(group)).toBeUndefined()
     expect(counters.pipelinesCompiled).toBe(start)
 

@@ -2,8 +2,8 @@
 import type { Gpu } from '../../gpu/gpu.ts'
 import { shrinkSplits } from '../../model/forwardPlan.ts'
 import { crewShape } from '../../model/kernels/crew.ts'
-import { rowRegimes } from '../../model/kernels/matmul.ts'
 import { teamShape } from '../../model/kernels/team.ts'
+import { defaultTuning, ROW_CLASSES } from '../../model/kernels/tuning.ts'
 
 export interface Choice {
   readonly about: string
@@ -37,7 +37,7 @@ export function choicesFor(gpu: Gpu): readonly Choice[] {
     },
     {
       about: 'rows that a matmul takes at once',
-      chosen: rowRegimes(can).join(', '),
+      chosen: [...new Set(ROW_CLASSES.map((rows) => defaultTuning(can).matmul[rows].rows))].join(', '),
       because: can.software
         ? 'a software device has registers for four rows and spills with eight'
         : 'weights are read once for up to eight rows of a step',

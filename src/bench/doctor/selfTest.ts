@@ -16,7 +16,8 @@ import type { KernelChoice } from '../../model/kernels/choice.ts'
 import type { CacheDtype } from '../../model/kernels/includes.ts'
 import { loraExpandGrid, loraExpandKernel, loraExpandParams } from '../../model/kernels/loraExpand.ts'
 import { loraShrinkGrid, loraShrinkKernel, loraShrinkParams } from '../../model/kernels/loraShrink.ts'
-import { matmulGrid, matmulKernel, matmulParams, matmulRowsPerTeam, rowRegimes } from '../../model/kernels/matmul.ts'
+import { matmulGrid, matmulKernel, matmulParams } from '../../model/kernels/matmul.ts'
+import { defaultTuning, ROW_CLASSES, rowClass } from '../../model/kernels/tuning.ts'
 import { BLOCK_SIZE } from '../../model/kvCache.ts'
 import { readRecord, Sampler } from '../../model/sampler.ts'
 import { StepTables } from '../../model/stepTables.ts'
@@ -115,15 +116,15 @@ async function matmul(bench: Workbench, dtype: FloatDtype): Promise<Comparison> 
   const { can } = bench.gpu
   const [inputs, out] = [260, 37]
   const all: Comparison[] = []
-  const regimes = rowRegimes(can)
-  // Of one type each regime and several teams of rows; the others differ in how weights are read alone.
-  for (const rows of dtype === 'F16' ? [...regimes, 19] : [regimes.at(-1)!]) {
+  const classes = ROW_CLASSES
+  // Of one type each class of rows and several teams of rows; the others differ in how weights are read alone.
+  for (const rows of dtype === 'F16' ? [...classes, 19] : [classes.at(-1)!]) {
     const random = new Random('matmul', rows)
     const [x, w] = [eighths(random, rows * inputs), eighths(random, out * inputs)]
-    const rowsPerTeam = matmulRowsPerTeam(can, rows)
+    const tuning = defaultTuning(can).matmul[rowClass(rows)]
     const found = await run(
       bench,
-      [{ choice: matmulKernel(can, dtype, rowsPerTeam), names: [], grid: matmulGrid(can, rowsPerTeam, out, rows) }],
+      [{ choice: matmulKernel(can, dtype, tuning), names: [], grid: matmulGrid(can, tuning, out, rows) }],
       {
         params: matmulParams({ in: inputs, out, outStart: 0, outStride: out, rows: 'all' }),
         step: stepOf({ rows }).words,

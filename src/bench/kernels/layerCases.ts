@@ -2,9 +2,10 @@
 import type { Capabilities } from '../../gpu/capabilities.ts'
 import { addNormGrid, addNormKernel, addNormParams } from '../../model/kernels/addNorm.ts'
 import { embedGrid, embedKernel, embedParams } from '../../model/kernels/embed.ts'
-import { matmulGrid, matmulKernel, matmulParams, matmulRowsPerTeam } from '../../model/kernels/matmul.ts'
+import { matmulGrid, matmulKernel, matmulParams } from '../../model/kernels/matmul.ts'
 import { ropeKvGrid, ropeKvKernel, ropeKvParams } from '../../model/kernels/ropeKv.ts'
 import { siluMulGrid, siluMulKernel, siluMulParams } from '../../model/kernels/siluMul.ts'
+import { defaultTuning, rowClass } from '../../model/kernels/tuning.ts'
 import { GROUPS, groupShape, type ModelSpec } from '../../model/spec.ts'
 import { FLOAT_BYTES, type FloatDtype } from '../../weights/dtype.ts'
 import { type KernelCase, prepareOne } from './kernelCase.ts'
@@ -39,15 +40,15 @@ export function matmulCase(shape: MatrixShape, dtype: FloatDtype, rows: number, 
     bytes: byteLength + rows * (inputs + out) * 4,
     prepare(bench) {
       const { can } = bench.gpu
-      const rowsPerTeam = matmulRowsPerTeam(can, rows)
+      const tuning = defaultTuning(can).matmul[rowClass(rows)]
       const rest = {
         params: matmulParams({ in: inputs, out, outStart: 0, outStride: out, rows: 'all' }),
         step: stepOf({ rows }).words,
         x: ramp(rows * inputs),
         y: rows * out * 4,
       }
-      const grid = matmulGrid(can, rowsPerTeam, out, rows)
-      return prepareOne(bench, matmulKernel(can, dtype, rowsPerTeam), rest, { name: 'w', byteLength }, grid)
+      const grid = matmulGrid(can, tuning, out, rows)
+      return prepareOne(bench, matmulKernel(can, dtype, tuning), rest, { name: 'w', byteLength }, grid)
     },
   }
 }

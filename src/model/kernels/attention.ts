@@ -13,6 +13,7 @@ import { type Fold, ONE_FOLD } from '../layerList.ts'
 import { type KernelChoice, PLAIN_WORKGROUP, paramWords } from './choice.ts'
 import { CACHE_INCLUDE, type CacheDtype, STEP_INCLUDE } from './includes.ts'
 import { teamGrid, teamShape } from './team.ts'
+import { defaultTuning, type KernelTuning } from './tuning.ts'
 
 /** Positions of a split: fixed, so that sums do not depend on how many splits there are. */
 export const ATTENTION_SPLIT = 256
@@ -50,17 +51,15 @@ export interface AttentionShape {
   readonly headDim: number
 }
 
-/** Vectors of four sums that a lane keeps in registers at once: more spill, and compile for seconds. */
-const MAX_SUMS = 8
-
-/** How the query heads of a key/value head fall to teams, as evenly as MAX_SUMS allows. */
+/** How the query heads of a key/value head fall to teams, as evenly as the sums of a lane allow. */
 function teamWork(
   can: Capabilities,
   { heads, kvHeads, headDim }: AttentionShape,
+  { sums }: KernelTuning['attention'],
 ): { teamHeads: number; teams: number; laneVectors: number } {
   const share = heads / kvHeads
   const laneVectors = Math.ceil(headDim / 4 / teamShape(can).leastLanes)
-  const teams = Math.ceil(share / Math.max(1, Math.floor(MAX_SUMS / laneVectors)))
+  const teams = Math.ceil(share / Math.max(1, Math.floor(sums / laneVectors)))
   return { teamHeads: Math.ceil(share / teams), teams, laneVectors }
 }
 
@@ -68,9 +67,10 @@ export function attentionKernel(
   can: Capabilities,
   { heads, kvHeads, headDim }: AttentionShape,
   cache: CacheDtype = 'F32',
+  tuning: KernelTuning['attention'] = defaultTuning(can).attention,
 ): KernelChoice {
   const team = teamShape(can)
-  const { teamHeads, laneVectors } = teamWork(can, { heads, kvHeads, headDim })
+  const { teamHeads, laneVectors } = teamWork(can, { heads, kvHeads, headDim }, tuning)
   return {
     definition,
     specialisation: {
@@ -112,8 +112,14 @@ export function attentionParams(
 }
 
 /** @param splits as the step's tables count them */
-export function attentionGrid(can: Capabilities, shape: AttentionShape, rows: number, splits: number): Grid {
-  return [teamGrid(can, shape.kvHeads * teamWork(can, shape).teams), rows, splits]
+export function attentionGrid(
+  can: Capabilities,
+  shape: AttentionShape,
+  rows: number,
+  splits: number,
+  tuning: KernelTuning['attention'] = defaultTuning(can).attention,
+): Grid {
+  return [teamGrid(can, shape.kvHeads * teamWork(can, shape, tuning).teams), rows, splits]
 }
 
 /** For steps of several splits. */

@@ -15,6 +15,7 @@ import {
 import type { LoraOutputShape } from './loraScaleBias.ts'
 import type { LoraDownShape } from './loraShrink.ts'
 import { teamShape } from './team.ts'
+import { defaultTuning, type KernelTuning } from './tuning.ts'
 
 const definition: KernelDefinition = {
   name: 'lora_expand',
@@ -29,25 +30,22 @@ const definition: KernelDefinition = {
   ],
 }
 
-/** Vectors of four outputs of an invocation, and rows at a time. */
-const VECTORS = 2
+/** Rows at a time. */
 const ROWS_AT_A_TIME = 4
 
-/**
- * Turns of a workgroup. On a software device starting one costs as much as a turn at a small rank, and there are few
- * cores to spread them over; a GPU wants them spread.
- */
-const turns = (can: Capabilities) => (can.software ? 4 : 1)
-
 /** @param dtypes element types that the adapters of a step may have; each costs compile time */
-export function loraExpandKernel(can: Capabilities, dtypes: readonly FloatDtype[] = LORA_DTYPES): KernelChoice {
+export function loraExpandKernel(
+  can: Capabilities,
+  dtypes: readonly FloatDtype[] = LORA_DTYPES,
+  { vectors, turns }: KernelTuning['expand'] = defaultTuning(can).expand,
+): KernelChoice {
   const team = teamShape(can)
   return {
     definition,
     specialisation: {
       constants: {
-        J: VECTORS,
-        TURNS: turns(can),
+        J: vectors,
+        TURNS: turns,
         N: ROWS_AT_A_TIME,
         TEAM_SLOTS: 4 * ROWS_AT_A_TIME,
         ...team.constants,
@@ -83,7 +81,12 @@ export function loraExpandParams(shape: LoraExpandShape): Uint32Array<ArrayBuffe
 }
 
 /** @param tiles as the step's tables count them */
-export function loraExpandGrid(can: Capabilities, outs: readonly number[], tiles: number): Grid {
-  const outputs = teamShape(can).constants.WORKGROUP * VECTORS * 4 * turns(can)
+export function loraExpandGrid(
+  can: Capabilities,
+  outs: readonly number[],
+  tiles: number,
+  { vectors, turns }: KernelTuning['expand'] = defaultTuning(can).expand,
+): Grid {
+  const outputs = teamShape(can).constants.WORKGROUP * vectors * 4 * turns
   return [outs.reduce((sum, out) => sum + Math.ceil(out / outputs), 0), tiles]
 }

@@ -14,6 +14,7 @@ import {
   type TileRows,
 } from './includes.ts'
 import { teamGrid, teamShape } from './team.ts'
+import { defaultTuning, type KernelTuning } from './tuning.ts'
 
 const definition: KernelDefinition = {
   name: 'lora_shrink',
@@ -28,20 +29,23 @@ const definition: KernelDefinition = {
   ],
 }
 
-/** Columns of a team, and rows at a time. */
-const COLUMNS_PER_TEAM = 8
+/** Rows at a time. */
 const ROWS_AT_A_TIME = 4
 
 /** @param dtypes element types that the adapters of a step may have; each costs compile time */
-export function loraShrinkKernel(can: Capabilities, dtypes: readonly FloatDtype[] = LORA_DTYPES): KernelChoice {
+export function loraShrinkKernel(
+  can: Capabilities,
+  dtypes: readonly FloatDtype[] = LORA_DTYPES,
+  { columns }: KernelTuning['shrink'] = defaultTuning(can).shrink,
+): KernelChoice {
   const team = teamShape(can)
   return {
     definition,
     specialisation: {
       constants: {
-        R: COLUMNS_PER_TEAM,
+        R: columns,
         N: ROWS_AT_A_TIME,
-        TEAM_SUMS: COLUMNS_PER_TEAM * ROWS_AT_A_TIME,
+        TEAM_SUMS: columns * ROWS_AT_A_TIME,
         ...team.constants,
         ...loraDtypeConstants(dtypes),
       },
@@ -94,6 +98,12 @@ export function loraShrinkParams(shape: LoraShrinkShape): Uint32Array<ArrayBuffe
  * @param columns the largest stacked rank of this group among the adapters in the step
  * @param tiles as the step's tables count them
  */
-export function loraShrinkGrid(can: Capabilities, columns: number, tiles: number, splits: number): Grid {
-  return [teamGrid(can, Math.ceil(columns / COLUMNS_PER_TEAM)), tiles, splits]
+export function loraShrinkGrid(
+  can: Capabilities,
+  columns: number,
+  tiles: number,
+  splits: number,
+  tuning: KernelTuning['shrink'] = defaultTuning(can).shrink,
+): Grid {
+  return [teamGrid(can, Math.ceil(columns / tuning.columns)), tiles, splits]
 }

@@ -1,12 +1,7 @@
 import { describe, expect } from 'vitest'
 import type { Capabilities } from '../../../src/gpu/capabilities.ts'
-import {
-  matmulGrid,
-  matmulKernel,
-  matmulParams,
-  matmulRowsPerTeam,
-  rowRegimes,
-} from '../../../src/model/kernels/matmul.ts'
+import { matmulGrid, matmulKernel, matmulParams } from '../../../src/model/kernels/matmul.ts'
+import { defaultTuning, type MatmulTuning, ROW_CLASSES, rowClass } from '../../../src/model/kernels/tuning.ts'
 import type { FloatDtype } from '../../../src/weights/dtype.ts'
 import { encode } from '../../support/encode.ts'
 import { it, type KernelBench, TEAM_DEVICES } from '../../support/gpu.ts'
@@ -22,18 +17,18 @@ interface Case {
   readonly inputs: number
   readonly out: number
   readonly dtype: FloatDtype
-  readonly rowsPerTeam?: 1 | 2 | 4 | 8
+  readonly tuning?: MatmulTuning
 }
 
 /** Computes into columns 3.. of rows wider by 5, and returns them, having checked that nothing else was written. */
 async function product(bench: KernelBench, { rows, inputs, out, dtype, ...given }: Case) {
-  const rowsPerTeam = given.rowsPerTeam ?? matmulRowsPerTeam(bench.gpu.can, rows)
+  const tuning = given.tuning ?? defaultTuning(bench.gpu.can).matmul[rowClass(rows)]
   const random = new Random(rows * 1000 + inputs + out)
   const x = random.floats(rows * inputs)
   const w = encode(random.floats(out * inputs, 0.5), dtype)
   const outStride = out + 5
   const { y } = await bench.run(
-    matmulKernel(bench.gpu.can, dtype, rowsPerTeam),
+    matmulKernel(bench.gpu.can, dtype, tuning),
     {
       params: matmulParams({ in: inputs, out, outStart: 3, outStride, rows: 'all' }),
       step: stepWordsOf({ rows: Array.from({ length: rows }, () => ({})) }),
@@ -41,7 +36,7 @@ async function product(bench: KernelBench, { rows, inputs, out, dtype, ...given 
       x,
       y: new Float32Array(rows * outStride).fill(UNTOUCHED),
     },
-    matmulGrid(bench.gpu.can, rowsPerTeam, out, rows),
+    matmulGrid(bench.gpu.can, tuning, out, rows),
   )
   const padded = await bench.floats(y!)
   const actual = new Float32Array(rows * out)
@@ -82,19 +77,21 @@ describe.each(TEAM_DEVICES)('matmul $name', ({ it, subgroups }) => {
 })
 
 describe('matmul', () => {
-  it('gives the same bits in every row regime', async ({ bench }) => {
+  it('gives the same bits in every class of rows', async ({ bench }) => {
     const example = { rows: 11, inputs: 300, out: 45, dtype: 'F16' } as const
-    const regimes = []
-    for (const rowsPerTeam of rowRegimes({ ...bench.gpu.can, software: false }))
-      regimes.push((await product(bench, { ...example, rowsPerTeam })).actual)
-    for (const regime of regimes) expect(regime).toEqual(regimes[0])
+    const classes = []
+    for (const software of [true, false]) {
+      const { matmul } = defaultTuning({ ...bench.gpu.can, software })
+      for (const rows of ROW_CLASSES) classes.push((await product(bench, { ...example, tuning: matmul[rows] })).actual)
+    }
+    for (const each of classes) expect(each).toEqual(classes[0])
   })
 
   it('counts the logits rows for lm_head', async ({ bench }) => {
     const x = new Random(1).floats(3 * 8)
     const w = new Random(2).floats(2 * 8)
     const { y } = await bench.run(
-      matmulKernel(bench.gpu.can, 'F32', 4),
+      matmulKernel(bench.gpu.can, 'F32', { rows: 4, outputs: 8 }),
       {
         params: matmulParams({ in: 8, out: 2, outStart: 0, outStride: 2, rows: 'logits' }),
         step: stepWordsOf({ rows: [{}, {}, {}], logits: [0, 2] }),
@@ -102,7 +99,7 @@ describe('matmul', () => {
         x,
         y: new Float32Array(6).fill(UNTOUCHED),
       },
-      matmulGrid(bench.gpu.can, 4, 2, 2),
+      matmulGrid(bench.gpu.can, { rows: 4, outputs: 8 }, 2, 2),
     )
     const expected = matmulReference(x.subarray(0, 16), w, 8)
     const actual = await bench.floats(y!)
@@ -110,9 +107,9 @@ describe('matmul', () => {
     expect([...actual.subarray(4)]).toEqual([UNTOUCHED, UNTOUCHED])
   })
 
-  it('takes the smallest regime that holds all rows, and never one that spills', () => {
+  it('takes as few rows at once as hold the step, and never so many that they spill', () => {
     const taken = (software: boolean) =>
-      [1, 2, 3, 4, 5, 8, 9, 512].map((rows) => matmulRowsPerTeam({ software } as Capabilities, rows))
+      [1, 2, 3, 4, 5, 8, 9, 512].map((rows) => defaultTuning({ software } as Capabilities).matmul[rowClass(rows)].rows)
     expect(taken(false)).toEqual([1, 2, 4, 4, 8, 8, 8, 8])
     expect(taken(true)).toEqual([1, 2, 4, 4, 4, 4, 4, 4])
   })

@@ -1,0 +1,57 @@
+/**
+ * What of the kernels is a matter of speed alone: how much of a result a team or an invocation takes together. No bit of
+ * any result depends on it, so it may differ between devices and change while an engine runs (src/model/tuner/).
+ */
+import type { Capabilities } from '../../gpu/capabilities.ts'
+
+/** Rows of a step, by the kernel that serves them: 8 stands for all above 4. */
+export type RowClass = 1 | 2 | 4 | 8
+export const ROW_CLASSES: readonly RowClass[] = [1, 2, 4, 8]
+
+export interface MatmulTuning {
+  /** Rows that a team takes together: how often a weight is used once it is read. A power of two. */
+  readonly rows: number
+  /** Outputs that it takes: how often an activation is. A power of two. */
+  readonly outputs: number
+}
+
+export interface KernelTuning {
+  readonly matmul: Readonly<Record<RowClass, MatmulTuning>>
+  readonly shrink: {
+    /** Columns of a team; a power of two. */
+    readonly columns: number
+  }
+  readonly expand: {
+    /** Vectors of four outputs of an invocation, in each turn of its workgroup. */
+    readonly vectors: number
+    readonly turns: number
+  }
+  readonly attention: {
+    /** Vectors of four sums that a lane keeps in registers: how many heads a team takes follows. */
+    readonly sums: number
+  }
+}
+
+/** The class for a step of `rows` rows: the smallest that holds them all, else the largest. */
+export function rowClass(rows: number): RowClass {
+  return ROW_CLASSES.find((count) => count >= rows) ?? 8
+}
+
+/**
+ * Before anything is measured. With eight rows a software device spills its sixteen vector registers: four are 1.4 times
+ * as fast there, though weights are read twice (`lorikeet bench kernels`, matmul of 8 and 64 rows). It pays for every
+ * workgroup that it starts, and has few cores to spread them over; a GPU wants them spread.
+ */
+export function defaultTuning({ software }: Capabilities): KernelTuning {
+  return {
+    matmul: {
+      1: { rows: 1, outputs: 8 },
+      2: { rows: 2, outputs: 8 },
+      4: { rows: 4, outputs: 8 },
+      8: software ? { rows: 4, outputs: 8 } : { rows: 8, outputs: 4 },
+    },
+    shrink: { columns: 8 },
+    expand: { vectors: 2, turns: software ? 4 : 1 },
+    attention: { sums: 8 },
+  }
+}
