@@ -18,6 +18,8 @@ interface InPage {
   readonly isReady: boolean
   bird: Library.RemoteLorikeet
   server: Library.OriginServer
+  /** What a test has been sent. */
+  readonly events: StreamEvent[]
   open(options?: Partial<Library.WorkerOptions>): Promise<Library.RemoteLorikeet>
   complete(model: string, maxTokens?: number): Promise<string>
   stream(model: string, maxTokens: number, init?: RequestInit): AsyncGenerator<StreamEvent>
@@ -304,15 +306,13 @@ describe('a service worker', () => {
     expect(refused).toBe('404 The model `nobody` does not exist.')
 
     const cut = second.evaluate(async () => {
-      const events = []
-      for await (const event of window.stream('r5', 120)) events.push(event)
-      return events
+      for await (const event of window.stream('r5', 120)) window.events.push(event)
+      return window.events.at(-1)
     })
-    await vi.waitFor(async () => expect(await first.evaluate(() => window.server.isLeading)).toBe(true))
-    await second.evaluate(() => new Promise((resolve) => setTimeout(resolve, 100)))
+    await second.waitForFunction(() => window.events.length > 0)
     await first.close()
-    const last = (await cut).at(-1)!
-    expect(last.error, JSON.stringify(last)).toMatchObject({ code: 503, type: 'ServiceUnavailableError' })
+    const last = await cut
+    expect(last?.error, JSON.stringify(last)).toMatchObject({ code: 503, type: 'ServiceUnavailableError' })
 
     expect(await second.evaluate(() => window.complete('r5'))).toBe(said)
     expect(await second.evaluate(() => window.server.isLeading)).toBe(true)

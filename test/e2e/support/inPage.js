@@ -2,6 +2,7 @@
 import * as library from '/lib/page.js'
 
 window.library = library
+window.events = []
 
 /** Opens llama-tiny with two adapters. */
 window.open = async (options = {}) => {
