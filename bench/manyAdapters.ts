@@ -1,90 +1,66 @@
 /**
- * A thousand adapters with room for 32 on the GPU (S9 of docs/performance.md), on the model that comes along: throughput of
- * 32 clients when a fifth of the adapters takes four fifths of the requests, against the same load on four adapters. Of 160
- * adapters the hot ones fit, of 1,000 they do not. Misses and uploaded bytes beside it. Rounds take turns; before each is
- * measured the same load runs once, since the others have left their adapters on the GPU.
+ * A thousand adapters of ranks 8 to 64 in a directory, room for 32 of them on the GPU and for a hundred in host memory (S9 of
+ * docs/performance.md): throughput of 48 clients against the same load on four adapters, misses, and what was uploaded and
+ * read again. Rounds take turns. The model is the tiny one of the tests, whose steps are short, so that adapters count for
+ * much; --model=models/aviary for another.
  *
- *   node bench/run.mjs bench/manyAdapters.ts [--rounds=5] [--requests=128] [--rank=16]
+ *   node bench/run.mjs bench/manyAdapters.ts [--rounds=5] [--requests=2000] [--registered=1000] [--model=DIR]
  */
-import { targetOf } from '../src/bench/load/inProcess.ts'
-import { hotCount } from '../src/bench/load/pick.ts'
-import { figuresOf, type Run, runClients } from '../src/bench/load/point.ts'
-import { makeRequests } from '../src/bench/load/requests.ts'
-import { SyntheticAdapters } from '../src/bench/synthetic.ts'
-import { Lorikeet } from '../src/lorikeet.ts'
-import { numberOption } from './support/options.ts'
-import { rounded } from './support/timing.ts'
+import { reference } from '../test/fixtures.ts'
+import { type Case, manyAdapters, type Round } from './support/manyAdapters.ts'
+import { numberOption, textOption } from './support/options.ts'
+import { median, rounded } from './support/timing.ts'
 
-const ROOM = 32
-const CLIENTS = 32
-const COUNTS = [4, 160, 1000]
-const LENGTHS = { isl: { kind: 'fixed', tokens: 64 }, osl: { kind: 'fixed', tokens: 32 }, seed: 0 } as const
+const CASES: readonly Case[] = [
+  { name: '4 adapters', hot: 4, share: 1 },
+  { name: '32 hot', hot: 32, share: 1 },
+  { name: '32 hot with four fifths', hot: 32, share: 0.8 },
+  { name: '200 hot with four fifths', hot: 200, share: 0.8 },
+]
 
-const rounds = numberOption('rounds', 5)
-const requests = numberOption('requests', 128)
-const rank = numberOption('rank', 16)
-const bird = await Lorikeet.open({ model: 'models/aviary', sizes: { maxLoras: ROOM, loraMemory: 2 ** 28 } })
-const synthetic = new SyntheticAdapters(bird.runtime.spec)
-const names = Array.from({ length: Math.max(...COUNTS) }, (_, i) => `a${i}`)
-for (const name of names) bird.runtime.adapters.add(name, 'made up', synthetic.make(name, rank))
-const target = targetOf(bird, { ignoreEos: true, timeoutMs: 600_000 })
+const requests = numberOption('requests', 2000)
+const registered = numberOption('registered', 1000)
+const report = await manyAdapters({
+  model: textOption('model') ?? reference('models/llama-tiny'),
+  registered,
+  room: 32,
+  hostRoom: Math.ceil(registered / 10),
+  cases: CASES.map((each) => ({ ...each, hot: Math.min(each.hot, registered) })),
+  rounds: numberOption('rounds', 5),
+  requests,
+  clients: 48,
+  promptTokens: 16,
+  answerTokens: 32,
+})
 
-interface Case {
-  readonly count: number
-  readonly runs: Run[]
-  /** During what was measured. */
-  readonly counts: { misses: number; uploads: number; bytes: number }
-}
-
-/** @param turn another one for every load, or it would ask for the same adapters */
-async function run(count: number, turn: number): Promise<Run> {
-  const workload = { ...LENGTHS, pick: count > ROOM ? 'skewed' : 'uniform' } as const
-  const place = { scenario: `${count}`, concurrency: CLIENTS, round: turn }
-  const made = makeRequests(workload, requests, names.slice(0, count), target.prompt, place)
-  return runClients(made, CLIENTS, (request) => target.ask(request))
-}
-
-async function measure({ count, runs, counts }: Case, round: number): Promise<void> {
-  await run(count, 2 * round)
-  const before = target.counts!()
-  runs.push(await run(count, 2 * round + 1))
-  const after = target.counts!()
-  const grown = (name: string) => after[name]! - before[name]!
-  counts.misses += grown('adapterMisses')
-  counts.uploads += grown('adapterArrivals')
-  counts.bytes += grown('uploadedBytes')
-}
-
-const cases = COUNTS.map((count): Case => ({ count, runs: [], counts: { misses: 0, uploads: 0, bytes: 0 } }))
-for (let round = 0; round < rounds; round++) for (const each of cases) await measure(each, round)
-
-const few = figuresOf(cases[0]!.runs).tps!
-const total = rounds * requests
+const rates = (rounds: readonly Round[]) => rounds.map(({ tokensPerSecond }) => tokensPerSecond)
+const few = rates(report.rounds.get('4 adapters')!)
+const { rounds: measured, ...rest } = report
 console.log(
   rounded({
-    device: bird.runtime.gpu.can.adapter,
-    rounds,
-    registered: bird.adapters.list().length,
-    roomOnGpu: ROOM,
-    adapterBytes: synthetic.make('size', rank).byteLength,
+    ...rest,
+    requests,
     ...Object.fromEntries(
-      cases.map(({ count, runs, counts }) => {
-        const figures = figuresOf(runs)
-        const tps = figures.tps!
+      [...measured].map(([name, rounds]) => {
+        const tps = rates(rounds)
+        const perRequest = (of: (round: Round) => number) =>
+          rounds.reduce((sum, round) => sum + of(round), 0) / (rounds.length * requests)
         return [
-          `S9 ${count} adapters${count > ROOM ? `, ${hotCount(count)} hot` : ''}`,
+          `S9 ${name}`,
           {
-            tokensPerSecond: { best: tps.max, median: tps.p50 },
-            against4: { best: tps.max / few.max, median: tps.p50 / few.p50 },
-            failed: total - figures.answered,
-            missesPerRequest: counts.misses / total,
-            uploadsPerRequest: counts.uploads / total,
-            uploadedBytes: counts.bytes,
-            ttftMs: { p50: figures.ttft!.p50, p99: figures.ttft!.p99 },
+            tokensPerSecond: { best: Math.max(...tps), median: median(tps) },
+            against4: {
+              best: Math.max(...tps) / Math.max(...few),
+              median: median(tps.map((each, i) => each / few[i]!)),
+            },
+            missesPerRequest: perRequest(({ misses }) => misses),
+            uploadsPerRequest: perRequest(({ uploads }) => uploads),
+            uploadedBytes: rounds.reduce((sum, { uploadedBytes }) => sum + uploadedBytes, 0) / rounds.length,
+            readsPerRequest: perRequest(({ reads }) => reads),
+            readBytes: rounds.reduce((sum, { readBytes }) => sum + readBytes, 0) / rounds.length,
           },
         ]
       }),
     ),
   }),
 )
-await bird.close()

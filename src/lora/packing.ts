@@ -103,14 +103,16 @@ function* partsOf(adapter: NormalAdapter, spec: ModelSpec, from: number, to: num
   const gainsOf = (layer: number | null, group: TableGroup): OwnNorm[] =>
     (adapter.norms ?? []).filter((own) => own.layer === layer && NORM_PLACES[own.norm].group === group)
   const { layers } = adapter.layers ?? baseLayers(spec)
+  const shapes = GROUPS.map((group) => shapeOf(spec, group))
   const modulesOf: LoraModule[][] = layers.map(() => [])
   for (const module of adapter.modules) modulesOf[module.layer]!.push(module)
   for (const [layer, baseLayer] of layers.entries()) {
     const home = layer % spec.numLayers
     if (home < from || home >= to) continue
-    const modules = modulesOf[layer]!
-    for (const group of GROUPS) {
-      yield { ...layerPart(spec, group, modules), layer, baseLayer, gains: gainsOf(layer, group) }
+    const own = modulesOf[layer]!
+    for (const { group, projections, inputs, outs } of shapes) {
+      const modules = projections.map((projection) => own.find((module) => module.projection === projection) ?? null)
+      yield { layer, baseLayer, group, inputs, modules, outs, gains: gainsOf(layer, group), ownRows: null }
     }
   }
   if (to <= spec.numLayers) return
@@ -122,18 +124,14 @@ function* partsOf(adapter: NormalAdapter, spec: ModelSpec, from: number, to: num
   yield { ...outer, group: 'head', inputs: hiddenSize, outs: [vocabSize], ...rows(head), gains: gainsOf(null, 'head') }
 }
 
-function layerPart(
-  spec: ModelSpec,
-  group: Group,
-  modules: NormalAdapter['modules'],
-): Pick<Part, 'group' | 'inputs' | 'modules' | 'outs' | 'ownRows'> {
+/** What is the same for a group in every layer. */
+function shapeOf(spec: ModelSpec, group: Group) {
   const projections = GROUP_PROJECTIONS[group]
   return {
     group,
+    projections,
     inputs: groupShape(spec, group).in,
-    modules: projections.map((projection) => modules.find((module) => module.projection === projection) ?? null),
     outs: projections.map((projection) => projectionShape(spec, projection).out),
-    ownRows: null,
   }
 }
 

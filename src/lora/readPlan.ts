@@ -5,7 +5,7 @@ import { abortReason } from '../errors.ts'
 import type { ModelSpec } from '../model/spec.ts'
 import { FLOAT_BYTES, type FloatDtype } from '../weights/dtype.ts'
 import type { TensorInfo } from '../weights/safetensors.ts'
-import { readTensor } from '../weights/tensorData.ts'
+import { TensorRuns } from '../weights/tensorRuns.ts'
 import { type BaseRows, compareWithBase } from './baseRows.ts'
 import { digestAdapter } from './digest.ts'
 import { type AcceptableRefusal, AdapterRefusedError, shown, tensorRefusal } from './errors.ts'
@@ -57,7 +57,7 @@ export async function readPlan(
   if (options.baseRows && !options.isKnown && !trustsBase(options)) {
     await compareWithBase(baseWeights, options.baseRows, options.signal)
   }
-  const reader = new TensorReader(options)
+  const reader = new TensorReader(plan, options)
   const modules: LoraModule[] = []
   const changes: { embedding?: Mutable<VocabularyChange>; head?: Mutable<VocabularyChange> } = {}
   for (const each of plan.modules) {
@@ -137,10 +137,12 @@ function permuteRows(bytes: Uint8Array, rowBytes: number, order: readonly number
 class TensorReader {
   readonly #signal: AbortSignal | undefined
   readonly #isKnown: boolean
+  readonly #runs: TensorRuns
   /** Modules that were fused in the file share their A; tied modules share rows. */
   readonly #read = new Map<TensorInfo, LoraTensor | LoraVector>()
 
-  constructor({ signal, isKnown = false }: ReadAdapterOptions) {
+  constructor(plan: AdapterPlan, { signal, isKnown = false }: ReadAdapterOptions) {
+    this.#runs = new TensorRuns(tensorsOf(plan))
     this.#signal = signal
     this.#isKnown = isKnown
   }
@@ -170,7 +172,7 @@ class TensorReader {
 
   async #tensor(tensor: TensorInfo): Promise<LoraTensor | LoraVector> {
     const dtype = tensor.dtype as FloatDtype
-    const bytes = await readTensor(tensor, this.#signal)
+    const bytes = await this.#runs.read(tensor, this.#signal)
     if (!this.#isKnown) checkFinite(tensor, bytes, dtype)
     // One dimension or two: the plan was checked for it.
     return { dtype, shape: tensor.shape as LoraTensor['shape'], bytes }
