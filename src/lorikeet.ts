@@ -13,6 +13,7 @@ import { observedBy } from './engine/observer.ts'
 import { Runtime } from './engine/runtime.ts'
 import type { EngineSizes } from './engine/sizes.ts'
 import { telemetryOf } from './engine/telemetry.ts'
+import type { TuningOptions } from './engine/tuning.ts'
 import { LorikeetError } from './errors.ts'
 import type { DeviceWish } from './gpu/capabilities.ts'
 import { Gpu } from './gpu/gpu.ts'
@@ -40,6 +41,8 @@ export interface StartOptions extends HandlerOptions {
   readonly merge?: MergeWish
   readonly sizes?: EngineSizes
   readonly engine?: EngineOptions
+  /** How kernels are fitted to the device. Default: measured while idle, except on software devices, and kept where the host keeps such things. */
+  readonly tuning?: TuningOptions
   readonly log?: LogSink
   readonly signal?: AbortSignal
   readonly onProgress?: (progress: LoadProgress) => void
@@ -156,6 +159,7 @@ export class Lorikeet {
         ...options,
         engine: { ...options.engine, observer: observer ? observedBy(meter, observer) : meter },
         reservedNames: modelNames,
+        tuning: tuningOf(options, host),
       })
       const generation = await readJsonIfPresent(folder, 'generation_config.json')
       const text = await readText({
@@ -212,6 +216,16 @@ export class Lorikeet {
     await this.adapters.close()
     await this.runtime.close()
     this.#gpu.close()
+  }
+}
+
+/** With the host's store, and findings in the log. */
+function tuningOf({ tuning = {}, log }: StartOptions, host: Host | null): TuningOptions {
+  return {
+    ...(host?.tuningStore && { store: host.tuningStore }),
+    onFound: (name, { chosen }) => log?.('debug', `kernels: ${name}: ${chosen}`),
+    onProblem: ({ message }) => log?.('warn', `kernels: ${message}`),
+    ...tuning,
   }
 }
 

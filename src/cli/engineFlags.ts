@@ -1,6 +1,7 @@
 /** Flags of every command that opens a model: how large the engine is, and how it runs. */
 import { Option } from 'commander'
 import type { EngineSizes } from '../engine/sizes.ts'
+import type { TuningOptions } from '../engine/tuning.ts'
 import type { DeviceWish } from '../gpu/capabilities.ts'
 import { readBytes, readPositive } from './values.ts'
 
@@ -22,6 +23,8 @@ export interface EngineFlags extends DeviceFlags {
   readonly kvCacheDtype?: 'auto' | 'float16' | 'float32'
   /** False: each step waits for the result of the one before. */
   readonly runAhead?: boolean
+  readonly tune?: 'auto' | 'always' | 'never'
+  readonly retune?: boolean
 }
 
 export function engineOptions(): readonly Option[] {
@@ -41,6 +44,11 @@ export function engineOptions(): readonly Option[] {
       'float32',
     ]),
     new Option('--no-run-ahead', 'plan each step only when the result of the one before is known'),
+    new Option(
+      '--tune <when>',
+      'measure variants of kernels while idle: auto is on GPUs, not on software devices',
+    ).choices(['auto', 'always', 'never']),
+    new Option('--retune', 'measure them again, whatever an earlier start has found'),
   ]
   return [...options, ...deviceOptions()].map((option) => option.helpGroup('Engine options:'))
 }
@@ -68,6 +76,11 @@ export function sizesOf(flags: EngineFlags): EngineSizes {
     ...given('maxLoras', flags.maxLoras),
     ...given('maxLoraRank', flags.maxLoraRank),
   }
+}
+
+/** How kernels are fitted to the device. */
+export function tuningOf({ tune, retune = false }: EngineFlags): TuningOptions {
+  return { retune, ...(tune && { mode: tune }) }
 }
 
 export function deviceWishOf({ batchInvariant = false, webgpu }: DeviceFlags): DeviceWish {

@@ -8,7 +8,7 @@ import type { RunningServer, Serve } from '../hosts/server.ts'
 import { type AdapterWish, Lorikeet } from '../lorikeet.ts'
 import { VERSION } from '../version.ts'
 import { wantedModel } from './embedded.ts'
-import { deviceWishOf, given, sizesOf } from './engineFlags.ts'
+import { deviceWishOf, given, sizesOf, tuningOf } from './engineFlags.ts'
 import { createLog } from './log.ts'
 import type { ServeFlags } from './program.ts'
 import { createProgress } from './progress.ts'
@@ -121,6 +121,7 @@ async function open(
       ...given('maxHostLoras', flags.maxCpuLoras),
       ...given('loraHostMemory', flags.loraHostMemory),
       sizes: sizesOf(flags),
+      tuning: tuningOf(flags),
       engine: { ...(trace && { observer: trace.observer }), ...(flags.runAhead === false && { depth: 1 }) },
       apiKeys,
       corsOrigins: flags.corsOrigin ?? [],

@@ -173,6 +173,12 @@ export class Engine implements GenerationEngine {
     return { running: [...running], waiting: [...waiting] }
   }
 
+  /** Resolves when nothing runs: true, or false when nothing ever will again. */
+  async rest(): Promise<boolean> {
+    while (this.#loop) await this.#loop
+    return this.state === 'ready'
+  }
+
   /** Refuses new requests, waits for the steps in flight, then ends every request with EngineClosedError. Idempotent. */
   async close(): Promise<void> {
     this.#closed = true

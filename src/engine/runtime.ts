@@ -23,6 +23,7 @@ import type { JsonObject } from '../weights/json.ts'
 import { Engine, type EngineOptions } from './engine.ts'
 import { GpuRunner, stepBufferWords } from './gpuRunner.ts'
 import { type EngineSizes, planSizes, type SizePlan } from './sizes.ts'
+import { KernelTuner, type TuningOptions } from './tuning.ts'
 
 export interface RuntimeOptions {
   readonly sizes?: EngineSizes
@@ -34,6 +35,8 @@ export interface RuntimeOptions {
   readonly loraHostMemory?: number
   /** An adapter to fold into the base while that is loaded. */
   readonly merge?: MergeWish | null
+  /** How kernels are fitted to the device. */
+  readonly tuning?: TuningOptions
   readonly signal?: AbortSignal
   readonly onProgress?: (progress: LoadProgress) => void
 }
@@ -57,6 +60,7 @@ export class Runtime {
   readonly unusedTensors: readonly string[]
   /** Rows of the embedding and the output layer, read back: to compare with what adapters take them for. */
   readonly baseRows: BaseRows
+  readonly tuner: KernelTuner
   readonly #owned: Owned
 
   private constructor(parts: Omit<Runtime, 'close'>, owned: Owned) {
@@ -72,6 +76,7 @@ export class Runtime {
     this.merged = parts.merged
     this.unusedTensors = parts.unusedTensors
     this.baseRows = parts.baseRows
+    this.tuner = parts.tuner
     this.#owned = owned
   }
 
@@ -104,9 +109,9 @@ export class Runtime {
       ])
       owned.buffers.push(step!, registers!)
       const stepInputs = { step: step!, registers: registers! }
-      const forward = owned.closes(
-        await ForwardPass.create(gpu, { ...stepInputs, spec, weights, kv, adapters: pool, limits: sizes }),
-      )
+      const tuner = await KernelTuner.open(gpu, spec, weights.layers[0]!.matrices.mlp_in.dtype, options.tuning)
+      const parts = { ...stepInputs, spec, weights, kv, adapters: pool, limits: sizes }
+      const forward = owned.closes(await ForwardPass.create(gpu, parts, tuner.tuning))
       pool.onLoad((use) => forward.prepareAdapter(use))
       const sampler = owned.closes(
         await Sampler.create(gpu, {
@@ -131,10 +136,12 @@ export class Runtime {
       })
       const compositions = new Compositions({ registry: adapters, spec, maxRank: sizes.maxLoraRank })
       const { logits } = forward
+      tuner.start(engine, (tuning) => forward.adopt(tuning))
       return new Runtime(
         {
           ...{ gpu, spec, config, sizes, engine, adapters, compositions, runner, logits, merged, baseRows },
           unusedTensors: unused,
+          tuner,
         },
         owned,
       )
@@ -148,7 +155,7 @@ export class Runtime {
 
   /** Ends every request, then frees every buffer. */
   async close(): Promise<void> {
-    await this.engine.close()
+    await Promise.all([this.engine.close(), this.tuner.stop()])
     await this.adapters.close()
     this.#owned.release()
   }

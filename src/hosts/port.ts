@@ -2,6 +2,7 @@
 import type { DeviceWish } from '../gpu/capabilities.ts'
 import type { Gpu } from '../gpu/gpu.ts'
 import type { Subfolders } from '../lora/directory.ts'
+import type { TuningStore } from '../model/tuner/tuningStore.ts'
 import type { Folder } from '../weights/folder.ts'
 
 export interface Host {
@@ -16,4 +17,6 @@ export interface Host {
   folderWithin(path: string, roots: readonly string[]): Promise<Folder>
   /** The sub-folders of a directory, to be looked at again and again. */
   subfolders(path: string): Subfolders
+  /** Where findings about the device's kernels are kept. Absent: with the process. */
+  readonly tuningStore?: TuningStore
 }

@@ -1,4 +1,5 @@
 /** Whether a model runs on a device: opened, asked for a few tokens, closed. */
+import { tuningTable } from '../../engine/tuning.ts'
 import { Lorikeet, type OpenOptions } from '../../lorikeet.ts'
 import type { ModelTrial } from './diagnosis.ts'
 
@@ -24,6 +25,7 @@ export async function tryModel(name: string, options: OpenOptions): Promise<Mode
         shape: `${spec.numLayers} layers of ${spec.hiddenSize}, vocabulary ${spec.vocabSize}`,
         context: `${sizes.maxModelLen} tokens, ${sizes.maxSpans} sequences at once`,
         'GPU memory': `${Math.round(gpu.ledger.bytes / 2 ** 20)} MiB`,
+        ...Object.fromEntries(tuningTable(bird.runtime.tuner).map(({ kernel, chosen }) => [kernel, chosen])),
       },
       problem: null,
     }

@@ -6,11 +6,13 @@ import { openGpu } from '../../gpu/open.browser.ts'
 import { type Folder, urlFolder } from '../../weights/folder.ts'
 import { SourceError } from '../../weights/source.ts'
 import type { Host } from '../port.ts'
+import { tuningCache } from './tuningCache.ts'
 
 export const browserHost: Host = {
   openGpu,
   folder: (path) => urlFolder(addressOf(path)),
   folderWithin,
+  tuningStore: tuningCache,
   subfolders(path) {
     throw new SourceError(
       'file_unreadable',

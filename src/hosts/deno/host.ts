@@ -3,6 +3,7 @@ import { openGpu } from '../../gpu/open.deno.ts'
 import { pathFolder } from '../node/pathFolder.ts'
 import { folderWithin } from '../node/roots.ts'
 import { subfoldersOf } from '../node/subfolders.ts'
+import { tuningFiles } from '../node/tuningFiles.ts'
 import type { Host } from '../port.ts'
 
 export const denoHost: Host = {
@@ -10,4 +11,5 @@ export const denoHost: Host = {
   folder: pathFolder,
   folderWithin,
   subfolders: subfoldersOf,
+  tuningStore: tuningFiles(),
 }

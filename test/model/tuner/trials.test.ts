@@ -1,0 +1,87 @@
+/** Every candidate of every choice gives the CPU's numbers and the same bits as the others of its choice. */
+import { describe, expect } from 'vitest'
+import { defaultTuning } from '../../../src/model/kernels/tuning.ts'
+import type { ModelSpec } from '../../../src/model/spec.ts'
+import type { Problem } from '../../../src/model/tuner/problems.ts'
+import { DeviceTrials, WrongKernelError } from '../../../src/model/tuner/trials.ts'
+import { type Tunable, tunablesOf } from '../../../src/model/tuner/tunable.ts'
+import { it } from '../../support/gpu.ts'
+
+/** Three query heads of 20 share a key/value head; nothing is a multiple of much. */
+const SPEC = {
+  hiddenSize: 180,
+  intermediateSize: 212,
+  numHeads: 9,
+  numKvHeads: 3,
+  headDim: 20,
+} as ModelSpec
+
+describe('candidates', () => {
+  it('are right, and of one numeric profile', async ({ bench }) => {
+    const tunables = tunablesOf(bench.gpu.can, SPEC, 'F16')
+    expect(tunables.map(({ name }) => name)).toEqual([
+      'matmul, 1 row',
+      'matmul, 2 rows',
+      'matmul, 4 rows',
+      'matmul, 8 or more rows',
+      'shrink',
+      'expand',
+      'attention',
+    ])
+    const trials = new DeviceTrials(bench.gpu)
+    const usual = defaultTuning(bench.gpu.can)
+    for (const tunable of tunables) {
+      const { candidates } = tunable
+      expect(new Set(candidates.map(({ label }) => label)).size).toBe(candidates.length)
+      expect(candidates.map(({ label }) => label)).toContain(tunable.chosen(usual))
+      for (const candidate of candidates) {
+        expect(tunable.chosen(candidate.within(usual))).toBe(candidate.label)
+        const trial = await trials.prepare(tunable, candidate)
+        expect(await trial.time()).toBeGreaterThan(0)
+        trial.close()
+      }
+    }
+  }, 120_000)
+
+  it('are found out when one of them is wrong, or sums in another order', async ({ bench }) => {
+    const shrink = tunablesOf(bench.gpu.can, SPEC, 'F16').find(({ name }) => name === 'shrink')!
+    const [four, , sixteen] = shrink.candidates
+    /** Changes the kernel of 16 columns. */
+    const changed = (of: 'check' | 'load', from: string, to: string): Tunable => ({
+      ...shrink,
+      [of]: (): Problem => {
+        const problem = shrink[of]()
+        return {
+          ...problem,
+          choose(tuning) {
+            const { definition, specialisation } = problem.choose(tuning)
+            if (tuning.shrink.columns !== 16) return { definition, specialisation }
+            expect(definition.source).toContain(from)
+            return { definition: { ...definition, source: definition.source.replaceAll(from, to) }, specialisation }
+          },
+        }
+      },
+    })
+    const attempt = async (tunable: Tunable) => {
+      const trials = new DeviceTrials(bench.gpu)
+      ;(await trials.prepare(tunable, four!)).close()
+      return trials.prepare(tunable, sixteen!)
+    }
+    await expect(attempt(changed('check', 'fma(ws.w, xs[n].w', 'fma(ws.w, xs[n].z'))).rejects.toThrow(WrongKernelError)
+    await expect(attempt(changed('load', 'fma(ws.w, xs[n].w', 'fma(ws.w, 1.5 * xs[n].w'))).rejects.toThrow(
+      /other bits than the candidates before it/,
+    )
+    expect(bench.gpu.ledger.count).toBe(0)
+  })
+
+  it('are none where each would take a software device a minute to compile', ({ bench }) => {
+    expect(tunablesOf({ ...bench.gpu.can, software: true, subgroups: false }, SPEC, 'F16')).toEqual([])
+  })
+
+  it('of a GPU take more', ({ bench }) => {
+    const labels = (software: boolean) =>
+      tunablesOf({ ...bench.gpu.can, software }, SPEC, 'F16')[3]!.candidates.map(({ label }) => label)
+    expect(labels(false)).toContain('8 rows x 8 outputs')
+    expect(labels(true)).not.toContain('8 rows x 8 outputs')
+  })
+})
