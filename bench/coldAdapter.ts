@@ -1,13 +1,19 @@
 /**
- * A cold adapter (S10 of docs/performance.md): what bringing it to the GPU costs those who are decoding, in steps, and how
- * fast its bytes go up against bare uploads. SmolLM2-135M's shape, f16, made-up weights; rounds interleaved.
+ * A cold adapter (S10 of docs/performance.md): what bringing it to the GPU costs those who are decoding, in steps, when it is
+ * in host memory and when it has to be read from its files first; and how fast its bytes go up against bare uploads.
+ * SmolLM2-135M's shape, f16, made-up weights; rounds interleaved.
  *
  *   node bench/run.mjs bench/coldAdapter.ts [--rounds=7] [--rank=16] [--layers=30]
  */
-import { SyntheticAdapters } from '../src/bench/synthetic.ts'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { SyntheticAdapters, syntheticFolder } from '../src/bench/synthetic.ts'
 import { Engine } from '../src/engine/engine.ts'
 import { Runtime } from '../src/engine/runtime.ts'
 import { openGpu } from '../src/gpu/open.node.ts'
+import { directoryFolder } from '../src/hosts/node/files.ts'
+import { readAdapter } from '../src/lora/readAdapter.ts'
 import { readModelSpec } from '../src/model/config.ts'
 import { numberOption } from './support/options.ts'
 import { smolFolder } from './support/smol.ts'
@@ -17,6 +23,8 @@ const MIB = 2 ** 20
 const SEQUENCES = 8
 /** Steps before the adapter is asked for, and after it has come. */
 const QUIET_STEPS = 6
+/** Adapters in host memory. */
+const HOST_ROOM = 256
 const GREEDY = { temperature: 0, topK: 0, topP: 1, minP: 0, seed: 0 }
 
 const rounds = numberOption('rounds', 7)
@@ -25,7 +33,8 @@ const layers = numberOption('layers', 30)
 const gpu = await openGpu()
 const sizes = { maxModelLen: 512, maxNumSeqs: SEQUENCES, kvCacheMemory: 96 * MIB, loraMemory: 96 * MIB }
 const folder = smolFolder(readModelSpec, { num_hidden_layers: layers })
-const runtime = await Runtime.open(gpu, folder, { sizes })
+// Enough host memory for what one round of uploads takes: it shares its bytes.
+const runtime = await Runtime.open(gpu, folder, { sizes, maxHostLoras: HOST_ROOM })
 const adapter = new SyntheticAdapters(runtime.spec)
 let made = 0
 
@@ -34,6 +43,23 @@ function cold(): string {
   const name = `cold-${made++}`
   runtime.adapters.add(name, 'made up', adapter.make(name, rank), { store: adapter.store(name, rank) })
   return name
+}
+
+const directory = mkdtempSync(join(tmpdir(), 'lorikeet-cold-'))
+const written = syntheticFolder(runtime.spec, directory, rank)
+for (const file of ['adapter_config.json', 'adapter_model.safetensors']) {
+  const source = await written.open(file)
+  writeFileSync(join(directory, file), await source.read(0, source.size))
+}
+const read = async (signal?: AbortSignal) =>
+  (await readAdapter(directoryFolder(directory), runtime.spec, { isKnown: true, ...(signal && { signal }) })).adapter
+
+/** Takes the one that lies in files off the GPU and out of host memory. */
+async function coldFromFiles(): Promise<string> {
+  runtime.adapters.remove('filed')
+  runtime.adapters.add('filed', directory, await read(), { store: { name: directory, read } })
+  for (let i = 0; i < HOST_ROOM; i++) cold()
+  return 'filed'
 }
 
 /** Decodes until `stop`; calls `onStep` with the time of each result. */
@@ -68,7 +94,7 @@ async function decoding(onStep: (at: number) => void, stop: AbortSignal): Promis
 }
 
 /** Brings a cold one in while others decode: the longest time between two results around it, and the usual one. */
-async function delayed(): Promise<{ usualMs: number; longestMs: number; arrivalMs: number }> {
+async function delayed(name: string): Promise<{ usualMs: number; longestMs: number; arrivalMs: number }> {
   const stop = new AbortController()
   const times: number[] = []
   let asked = 0
@@ -81,7 +107,7 @@ async function delayed(): Promise<{ usualMs: number; longestMs: number; arrivalM
   let after = QUIET_STEPS
   const bringIn = async (): Promise<void> => {
     asked = performance.now()
-    const lease = runtime.adapters.lease(cold())!
+    const lease = runtime.adapters.lease(name)!
     await lease.ready
     came = performance.now()
     lease.release()
@@ -98,31 +124,59 @@ async function delayed(): Promise<{ usualMs: number; longestMs: number; arrivalM
 }
 
 const { byteLength } = adapter.make('size', rank)
-const bytes = new Uint8Array(byteLength)
-const target = await gpu.allocate({ label: 'bare upload', purpose: 'activations', byteLength })
+const bytes = new Uint8Array(byteLength).fill(1)
+/** As many places as adapters have, so that neither writes to where the processor still has what was there. */
+const places = Math.floor((sizes.loraMemory * 0.9) / byteLength)
+const target = await gpu.allocate({ label: 'bare uploads', purpose: 'activations', byteLength: places * byteLength })
+
+/** Milliseconds of an upload, on average over so many that each place has one. */
+async function bareUploads(): Promise<number> {
+  const start = performance.now()
+  for (let i = 0; i < places; i++) {
+    await gpu.upload(target, i * byteLength, bytes)
+    await gpu.idle()
+  }
+  return (performance.now() - start) / places
+}
+
+async function adapterUploads(): Promise<number> {
+  const names = Array.from({ length: places }, cold)
+  const start = performance.now()
+  for (const name of names) {
+    const lease = runtime.adapters.lease(name)!
+    await lease.ready
+    await gpu.idle()
+    lease.release()
+  }
+  const ms = (performance.now() - start) / places
+  for (const name of names) runtime.adapters.remove(name)
+  return ms
+}
+
 const bareMs: number[] = []
 const idleMs: number[] = []
 const busy: Awaited<ReturnType<typeof delayed>>[] = []
+const reading: Awaited<ReturnType<typeof delayed>>[] = []
 for (let round = 0; round < rounds + 1; round++) {
-  const start = performance.now()
-  await gpu.upload(target, 0, bytes)
-  await gpu.idle()
-  const uploaded = performance.now()
-  const lease = runtime.adapters.lease(cold())!
-  await lease.ready
-  await gpu.idle()
-  const ready = performance.now()
-  lease.release()
-  const found = await delayed()
+  const bare = await bareUploads()
+  const own = await adapterUploads()
+  const found = await delayed(cold())
+  const foundReading = await delayed(await coldFromFiles())
   // The first round compiles and touches memory for the first time.
   if (round === 0) continue
-  bareMs.push(uploaded - start)
-  idleMs.push(ready - uploaded)
+  bareMs.push(bare)
+  idleMs.push(own)
   busy.push(found)
+  reading.push(foundReading)
 }
 target.destroy()
 
-const extraSteps = busy.map(({ usualMs, longestMs }) => (longestMs - usualMs) / usualMs)
+rmSync(directory, { recursive: true })
+
+function extraSteps(found: typeof busy) {
+  const extra = found.map(({ usualMs, longestMs }) => (longestMs - usualMs) / usualMs)
+  return { best: Math.min(...extra), median: median(extra), worst: Math.max(...extra) }
+}
 const gbs = (ms: number) => byteLength / ms / 1e6
 console.log(
   rounded({
@@ -131,11 +185,8 @@ console.log(
     rank,
     layers,
     adapterBytes: byteLength,
-    'S10 extra delay, in steps': {
-      best: Math.min(...extraSteps),
-      median: median(extraSteps),
-      worst: Math.max(...extraSteps),
-    },
+    'S10 extra delay, in steps': extraSteps(busy),
+    'S10 the same when it is read from files': extraSteps(reading),
     'S10 upload rate over bare': {
       best: Math.min(...bareMs) / Math.min(...idleMs),
       median: median(bareMs) / median(idleMs),
@@ -144,6 +195,7 @@ console.log(
     adapterGBs: { best: gbs(Math.min(...idleMs)), median: gbs(median(idleMs)) },
     stepMs: median(busy.map(({ usualMs }) => usualMs)),
     arrivalWhileBusyMs: median(busy.map(({ arrivalMs }) => arrivalMs)),
+    arrivalFromFilesMs: median(reading.map(({ arrivalMs }) => arrivalMs)),
   }),
 )
 await runtime.close()

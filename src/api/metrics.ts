@@ -91,6 +91,14 @@ function writeAdapters(text: MetricsText, telemetry: Telemetry, statuses: readon
   text.gauge('lorikeet_adapters_resident', 'Sets of adapter bytes on the GPU.', room.resident)
   text.gauge('lorikeet_adapters_resident_max', 'Most that may be there at once.', room.maxResident)
   text.gauge('lorikeet_adapter_host_bytes', 'Bytes of adapters in host memory.', room.hostBytes)
+  text.gauge('lorikeet_adapter_host_bytes_max', 'Most that there may be.', room.maxHostBytes)
+  text.gauge('lorikeet_adapters_known', 'Sets of adapter bytes, wherever they are.', room.known)
+  text.gauge('lorikeet_adapters_reading', 'Sets of adapter bytes being read again now.', room.reading)
+  text.counter(
+    'lorikeet_adapter_moved_bytes_total',
+    'Bytes moved on the GPU to make room in one piece.',
+    room.movedBytes,
+  )
   text.gauge('lorikeet_adapter_gpu_capacity_bytes', 'Bytes on the GPU for adapters.', room.capacityBytes)
   text.gauge('lorikeet_adapter_gpu_free_bytes', 'Bytes of these that no adapter has.', room.freeBytes)
 
@@ -139,6 +147,31 @@ function writeAdapters(text: MetricsText, telemetry: Telemetry, statuses: readon
     'lorikeet_adapter_evictions_total',
     'Times it had to leave the GPU.',
     each(({ evictions }) => evictions),
+  )
+  text.counter(
+    'lorikeet_adapter_uploaded_bytes_total',
+    'Bytes uploaded for its arrivals.',
+    each(({ usage }) => usage.uploadedBytes),
+  )
+  text.counter(
+    'lorikeet_adapter_upload_seconds_total',
+    'What its uploads took; waiting for room not included.',
+    each(({ usage }) => usage.uploadMs / 1000),
+  )
+  text.counter(
+    'lorikeet_adapter_reads_total',
+    'Times its bytes were read again from where they came from.',
+    each(({ usage }) => usage.reads),
+  )
+  text.counter(
+    'lorikeet_adapter_read_seconds_total',
+    'What these took.',
+    each(({ usage }) => usage.readMs / 1000),
+  )
+  text.counter(
+    'lorikeet_adapter_read_failures_total',
+    'Times they could not be read again.',
+    each(({ usage }) => usage.readFailures),
   )
   text.gauge(
     'lorikeet_adapter_last_load_seconds',

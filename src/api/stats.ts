@@ -46,6 +46,7 @@ export interface StatsJson {
     readonly resident: number
     readonly max_resident: number
     readonly host_bytes: number
+    readonly max_host_bytes: number
     /** On the GPU: the room for adapters, and what they have of it. */
     readonly capacity_bytes: number
     readonly used_bytes: number
@@ -108,6 +109,7 @@ export function statsJson(service: Service, since: string | undefined): StatsJso
       resident: room.resident,
       max_resident: room.maxResident,
       host_bytes: room.hostBytes,
+      max_host_bytes: room.maxHostBytes,
       capacity_bytes: room.capacityBytes,
       used_bytes: room.capacityBytes - room.freeBytes,
       ...telemetry.adaptersAtWork(),

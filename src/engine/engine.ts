@@ -10,13 +10,13 @@
  * Every request ends exactly once, in #end.
  */
 import { invariant, LorikeetError } from '../errors.ts'
+import { nextTask } from '../nextTask.ts'
 import type { LogitsRecord, LogitsRow, Runner, StepResult } from './batch.ts'
 import { checkRequest, contextLengthOf, MAX_TOP_LOGPROBS } from './checkRequest.ts'
 import { EchoTimer } from './echoTimer.ts'
 import { EngineClosedError, EngineUnavailableError, StepFailedError } from './errors.ts'
 import type { Generation, GenerationEngine, GenerationRequest } from './generation.ts'
 import { LiveGeneration, type LiveGenerationPort } from './liveGeneration.ts'
-import { nextTask } from './nextTask.ts'
 import type { EngineObserver, StepTimes, StepTrace } from './observer.ts'
 import { Pace } from './pace.ts'
 import { type Plan, rowsByAdapter } from './plan.ts'

@@ -34,6 +34,8 @@ export interface AdapterRoomStats {
   readonly maxResident: number
   readonly capacityBytes: number
   readonly freeBytes: number
+  /** Moved so far, so that others found room in one piece. */
+  readonly movedBytes: number
 }
 
 export function telemetryOf({ gpu, engine, adapters, sizes }: Runtime, meter: EngineMeter): Telemetry {
@@ -52,6 +54,7 @@ export function telemetryOf({ gpu, engine, adapters, sizes }: Runtime, meter: En
       maxResident: sizes.maxSlots,
       capacityBytes: adapters.capacityBytes,
       freeBytes: adapters.freeBytes,
+      movedBytes: adapters.moves.bytes,
     }),
     memory: () => gpu.ledger.byPurpose(),
     counters: () => gpu.counters.snapshot(),

@@ -13,6 +13,7 @@ import type { AdapterUse, GroupUse, VocabularyUse } from '../model/adapterUse.ts
 import { MAX_FOLDS } from '../model/layerList.ts'
 import { GROUPS, type Group, type ModelSpec } from '../model/spec.ts'
 import { type ModelWeights, readVector } from '../model/weights.ts'
+import { nextTask } from '../nextTask.ts'
 import { Compaction, type Occupant } from './compaction.ts'
 import { DoraNorms } from './doraNorms.ts'
 import { type Extent, ExtentAllocator } from './extents.ts'
@@ -108,7 +109,7 @@ export class AdapterPool {
     this.table = table
     this.maxSlots = maxSlots
     this.#norms = new DoraNorms(gpu, spec, weights, this)
-    this.#turns = new UploadTurns({ now: () => performance.now(), pause: () => gpu.idle() })
+    this.#turns = new UploadTurns({ now: () => performance.now(), pause: nextTask })
     this.#compaction = new Compaction(gpu, this.#turns)
     this.#slots = new ExtentAllocator(tableSlots(maxSlots), 1)
   }

@@ -6,7 +6,7 @@ import type { TensorInfo } from './safetensors.ts'
 import type { RandomAccess } from './source.ts'
 
 /** Longest stretch. */
-const RUN_BYTES = 8 * 1024 * 1024
+const RUN_BYTES = 2 * 1024 * 1024
 
 interface Run {
   readonly source: RandomAccess

@@ -227,7 +227,7 @@ describe('GET /v1/stats', () => {
       kv: { blocks_used: 0, blocks_total: 32, block_tokens: 4, bytes: 700 },
       memory: { weights: 5000, kv: 700, total: 5700 },
       adapters: {
-        ...{ names: 2, loaded: 2, resident: 1, max_resident: 8, host_bytes: 3000 },
+        ...{ names: 2, loaded: 2, resident: 1, max_resident: 8, host_bytes: 3000, max_host_bytes: 4000 },
         ...{ capacity_bytes: 10_000, used_bytes: 1000, running: [], waiting: [] },
       },
     })

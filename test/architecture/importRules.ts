@@ -10,7 +10,7 @@ const ORDER: readonly string[] = ['gpu', 'weights', 'model', 'lora', 'engine', '
 const USERS_OF_TEXT = new Set(['text', 'api', 'src', 'hosts', 'cli'])
 const SHADER_FOLDERS = new Set(['gpu', 'model', 'lora', 'engine', 'bench'])
 /** Everybody's; they import nothing of the house themselves. */
-const COMMON = new Set(['src/errors.ts', 'src/version.ts'])
+const COMMON = new Set(['src/errors.ts', 'src/nextTask.ts', 'src/version.ts'])
 
 /** Files that know which host they run on. */
 const HOST_FILES = /^src\/(hosts\/|cli\/|gpu\/open[.\w]*\.ts$)/

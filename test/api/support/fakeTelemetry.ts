@@ -41,6 +41,7 @@ export function fakeTelemetry(engine: Measured, meter: EngineMeter = new EngineM
       hostBytes: 3000,
       maxHostBytes: 4000,
       reading: 0,
+      movedBytes: 0,
       resident: 1,
       maxResident: 8,
       capacityBytes: 10_000,

@@ -1,5 +1,5 @@
 import { afterEach, expect, it, vi } from 'vitest'
-import { nextTask } from '../../src/engine/nextTask.ts'
+import { nextTask } from '../src/nextTask.ts'
 
 afterEach(() => {
   vi.unstubAllGlobals()

@@ -1,6 +1,6 @@
 /**
- * Lets the host do what has piled up (requests, timers, painting) before the engine's next step. `setImmediate` where
- * there is one; else a message to oneself, because browsers hold a nested `setTimeout(0)` back for 4 ms.
+ * Lets the host do what has piled up (requests, timers, painting) before the next step or the next piece of an upload.
+ * `setImmediate` where there is one; else a message to oneself, because browsers hold a nested `setTimeout(0)` back for 4 ms.
  */
 export function nextTask(): Promise<void> {
   return new Promise((resolve) => {
