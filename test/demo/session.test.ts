@@ -135,6 +135,13 @@ describe('the session', () => {
     expect(session.backend.value).toMatchObject({ kind: 'tab', address: null, maxStreams: Number.POSITIVE_INFINITY })
     expect(session.canSwitchTo.value).toBeNull()
     expect(session.cacheBytes.value).toBe(500)
+    // Each voice has done a little before it is asked.
+    const done = () => tab.house.engine.generations.map(({ request }) => [request.adapter?.name, request.maxTokens])
+    await expect.poll(done, { interval: 1 }).toEqual([
+      [undefined, 1],
+      ['pirate', 1],
+      ['team/tutor', 1],
+    ])
     await session.clearCache()
     expect(session.cacheBytes.value).toBe(0)
   })

@@ -140,6 +140,8 @@ export class Session {
     const backend = await tabBackend(this.#host.openTab, model, this.#host.server.base, show, loading.signal)
     this.#loading = null
     await this.#connect(backend)
+    // The first chorus is to be a chorus: nobody comes late because of an upload or a shader.
+    void this.#api?.warmUp(this.voices.value)
     await this.#measureCache()
   }
 

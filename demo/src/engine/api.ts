@@ -88,6 +88,15 @@ export class Api {
     return response.ok
   }
 
+  /** Has the engine do a little with each voice, so that adapters and shaders are in place when somebody asks. */
+  async warmUp(voices: readonly Voice[]): Promise<void> {
+    const one = async ({ id }: Voice): Promise<void> => {
+      const init = jsonInit({ model: id, prompt: 'A', max_tokens: 1 })
+      await (await this.#backend.fetch('v1/completions', init)).body?.cancel()
+    }
+    await Promise.allSettled(voices.map(one))
+  }
+
   /** @throws ApiError, and the signal's reason */
   async *ask(question: Ask, signal: AbortSignal): AsyncGenerator<Piece, void> {
     const { path, body } = streamingRequestOf(question)

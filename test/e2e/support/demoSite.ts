@@ -11,6 +11,8 @@ import { build } from 'vite'
 /** Builds the page into a folder of its own; `remove` deletes it. */
 export async function buildDemo(): Promise<{ readonly folder: string; remove(): void }> {
   const folder = mkdtempSync(join(tmpdir(), 'lorikeet-demo-'))
+  // vitest's own would make it a development build.
+  process.env.NODE_ENV = 'production'
   await build({
     configFile: fileURLToPath(new URL('../../../demo/vite.config.ts', import.meta.url)),
     logLevel: 'error',
@@ -44,12 +46,11 @@ export async function serveFiles(folder: string, below = '/some/where/'): Promis
       response.writeHead(404).end()
       return
     }
-    const path = normalize(decodeURIComponent(pathname.slice(below.length))) || 'index.html'
+    const path = normalize(decodeURIComponent(pathname.slice(below.length)) || 'index.html')
     asked.push(path)
     try {
-      const bytes = await readFile(join(folder, path === '.' ? 'index.html' : path))
-      const type = TYPES[extname(path === '.' ? '.html' : path)] ?? 'application/octet-stream'
-      response.writeHead(200, { 'content-type': type }).end(bytes)
+      const bytes = await readFile(join(folder, path))
+      response.writeHead(200, { 'content-type': TYPES[extname(path)] ?? 'application/octet-stream' }).end(bytes)
     } catch {
       response.writeHead(404).end('There is no such file.')
     }
