@@ -9,8 +9,8 @@ import type { Tracked } from '../gpu/ledger.ts'
 import type { Extent, ExtentAllocator } from './extents.ts'
 import type { UploadTurns } from './uploadTurns.ts'
 
-/** Copies within a buffer go through another: WebGPU refuses them otherwise. */
-const BOUNCE_BYTES = 1024 * 1024
+/** Copies within a buffer go through another of this size: WebGPU refuses them otherwise. */
+export const BOUNCE_BYTES: number = 1024 * 1024
 
 /** What lies in a slab. */
 export interface Occupant {
@@ -27,35 +27,32 @@ export interface Compactable {
 export class Compaction {
   readonly #gpu: Gpu
   readonly #turns: UploadTurns
-  #bounce: Tracked | null = null
+  readonly #bounce: Tracked
   /** Adapters that were moved, and their bytes. */
   numMoves = 0
   movedBytes = 0
 
-  constructor(gpu: Gpu, turns: UploadTurns) {
+  /** `bounce` has BOUNCE_BYTES, for nothing else while somebody is moved. */
+  constructor(gpu: Gpu, turns: UploadTurns, bounce: Tracked) {
     this.#gpu = gpu
     this.#turns = turns
+    this.#bounce = bounce
   }
 
   /**
    * Moves what it must so that `byteLength` can be allocated, which has to be free altogether. Others may free theirs
    * meanwhile, and nobody may allocate. `occupants` says who is there now.
-   * @throws GpuOutOfMemoryError, GpuLostError
+   * @throws GpuLostError
    */
   async makeRoom(slab: Compactable, byteLength: number, occupants: () => Iterable<Occupant>): Promise<void> {
     const { extents } = slab
-    this.#bounce ??= await this.#gpu.allocate({
-      label: 'adapters on the move',
-      purpose: 'adapters',
-      byteLength: BOUNCE_BYTES,
-    })
     this.#turns.begin()
     while (!extents.canAllocate(byteLength)) {
       const hole = extents.lowestFree
       const end = hole && hole.offset + hole.length
       const next = [...occupants()].find(({ extent }) => extent.offset === end)
       if (!next) return
-      this.#copyDown(slab, next.extent, hole!.offset, this.#bounce)
+      this.#copyDown(slab, next.extent, hole!.offset)
       const { length } = next.extent
       next.moved(extents.slideDown(next.extent))
       this.numMoves++
@@ -64,12 +61,9 @@ export class Compaction {
     }
   }
 
-  close(): void {
-    this.#bounce?.destroy()
-  }
-
   /** From the start on, so that a piece never lands on what has yet to be copied. */
-  #copyDown({ buffer: { buffer } }: Compactable, { offset, length }: Extent, to: number, bounce: Tracked): void {
+  #copyDown({ buffer: { buffer } }: Compactable, { offset, length }: Extent, to: number): void {
+    const bounce = this.#bounce
     const recorder = this.#gpu.recorder()
     for (let done = 0; done < length; done += BOUNCE_BYTES) {
       const bytes = Math.min(BOUNCE_BYTES, length - done)

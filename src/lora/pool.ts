@@ -14,7 +14,7 @@ import { MAX_FOLDS } from '../model/layerList.ts'
 import { GROUPS, type Group, type ModelSpec } from '../model/spec.ts'
 import { type ModelWeights, readVector } from '../model/weights.ts'
 import { nextTask } from '../nextTask.ts'
-import { Compaction, type Occupant } from './compaction.ts'
+import { BOUNCE_BYTES, Compaction, type Occupant } from './compaction.ts'
 import { DoraNorms } from './doraNorms.ts'
 import { type Extent, ExtentAllocator } from './extents.ts'
 import type { LoraPart, NormalAdapter } from './normal.ts'
@@ -87,6 +87,7 @@ export class AdapterPool {
   readonly #turns: UploadTurns
   /** What one upload gathers its bytes in. */
   readonly #buffer: Uint8Array = SlabWriter.makeBuffer()
+  readonly #bounce: Tracked
   readonly #compaction: Compaction
   readonly #slabs: readonly Slab[]
   readonly #residents = new Map<number, Resident>()
@@ -101,6 +102,7 @@ export class AdapterPool {
     { weights, maxSlots }: AdapterPoolOptions,
     slabs: readonly Slab[],
     table: Tracked,
+    bounce: Tracked,
   ) {
     this.#gpu = gpu
     this.#spec = spec
@@ -110,7 +112,8 @@ export class AdapterPool {
     this.maxSlots = maxSlots
     this.#norms = new DoraNorms(gpu, spec, weights, this)
     this.#turns = new UploadTurns({ now: () => performance.now(), pause: nextTask })
-    this.#compaction = new Compaction(gpu, this.#turns)
+    this.#bounce = bounce
+    this.#compaction = new Compaction(gpu, this.#turns, bounce)
     this.#slots = new ExtentAllocator(tableSlots(maxSlots), 1)
   }
 
@@ -130,7 +133,8 @@ export class AdapterPool {
       Math.min(most, (Math.min(endLayer, spec.numLayers) - firstLayer) * perLayer)
     // What is outside the layers lies in the last slab.
     ranges.at(-1)!.endLayer = tableLayers(spec)
-    const [table, ...buffers] = await gpu.allocateAll([
+    const [bounce, table, ...buffers] = await gpu.allocateAll([
+      { label: 'adapters on the move', purpose: 'adapters', byteLength: BOUNCE_BYTES },
       {
         label: 'adapter table',
         purpose: 'adapters',
@@ -147,7 +151,7 @@ export class AdapterPool {
       buffer: buffers[i]!,
       extents: new ExtentAllocator(slabBytes(range), PAGE_BYTES),
     }))
-    return new AdapterPool(gpu, spec, options, slabs, table!)
+    return new AdapterPool(gpu, spec, options, slabs, table!, bounce!)
   }
 
   /** load() will wait for `prepare`: whoever computes with the adapters learns by it what they do. */
@@ -238,7 +242,7 @@ export class AdapterPool {
 
   close(): void {
     this.#norms.close()
-    this.#compaction.close()
+    this.#bounce.destroy()
     this.table.destroy()
     for (const { buffer } of this.#slabs) buffer.destroy()
   }

@@ -144,6 +144,24 @@ describe('admission by adapter', () => {
     expect(driver.finished.size).toBe(102)
   })
 
+  it('leaves one out of account whose adapter is still being read: no place on the GPU would help it', () => {
+    const driver = new SchedulerDriver({ limits: { maxSpans: 2 } }, { maxPassedOver: 3 })
+    const lease = new FakeLease('far')
+    lease.isRead = true
+    const far = driver.add({ adapter: lease })
+    driver.add({ maxTokens: 59 })
+    for (let i = 0; i < 100; i++) driver.add({ prompt: [i % 61], maxTokens: 1 })
+    for (let step = 0; step < 20; step++) expect(driver.step()?.sequences).toHaveLength(2)
+    expect(far.numPassedOver).toBe(0)
+    // Once it is read it counts like any other, and has its turn.
+    lease.isRead = false
+    for (let step = 0; step < 4; step++) driver.step()
+    expect(far.numPassedOver).toBe(3)
+    expect(driver.step()?.sequences).toHaveLength(1)
+    lease.arrive(0)
+    expect(driver.step()?.sequences).toContain(far)
+  })
+
   it('does not stand still for an adapter that stays away when nothing runs any more', () => {
     const driver = new SchedulerDriver({ limits: { maxSpans: 2 } }, { maxPassedOver: 3 })
     const slow = driver.add({ adapter: new FakeLease('away') })

@@ -32,6 +32,8 @@ export class FakeLease implements AdapterLease {
   slot: number | null = null
   numReleases = 0
   isPinned = false
+  /** Whether its bytes are still being read. */
+  isRead = false
   #resolve: () => void = () => {}
   #reject: (error: Error) => void = () => {}
 
