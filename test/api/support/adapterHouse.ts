@@ -12,6 +12,7 @@ import { folderWithin } from '../../../src/hosts/node/roots.ts'
 import { subfoldersOf } from '../../../src/hosts/node/subfolders.ts'
 import type { Host } from '../../../src/hosts/port.ts'
 import { Compositions } from '../../../src/lora/compositions.ts'
+import type { HostLimits } from '../../../src/lora/hostTier.ts'
 import { AdapterRegistry } from '../../../src/lora/registry.ts'
 import { readModelSpec } from '../../../src/model/config.ts'
 import { readJson } from '../../../src/weights/config.ts'
@@ -41,6 +42,7 @@ export interface AdapterHouseOptions extends HandlerOptions {
   readonly maxRank?: number
   readonly follows?: Omit<LoraDirectoryWish, 'path'>
   readonly isClosed?: boolean
+  readonly limits?: HostLimits
 }
 
 export async function adapterHouse(options: AdapterHouseOptions = {}): Promise<AdapterHouse> {
@@ -48,7 +50,7 @@ export async function adapterHouse(options: AdapterHouseOptions = {}): Promise<A
   const loras = join(root, 'adapters')
   mkdirSync(loras)
   const spec = readModelSpec(await readJson(directoryFolder(reference('models/llama-tiny')), 'config.json'))
-  const registry = new AdapterRegistry(fakePool(options.slots ?? 4) as never, ['org/tiny', 'tiny'])
+  const registry = new AdapterRegistry(fakePool(options.slots ?? 4) as never, ['org/tiny', 'tiny'], options.limits)
   const lines: LogLine[] = []
   const adapters = new Adapters({
     registry,
