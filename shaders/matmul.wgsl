@@ -1,7 +1,7 @@
 // matmul: y[row, out_start + o] = sum over k of x[row, k] * w[o, k]
 // Work.   One team owns R outputs of N rows. Its lanes stride over k together, four at a time, and keep R * N sums in
 //         registers: each weight is read once for N rows, each activation once for R outputs. x of the grid covers the
-//         outputs, y the rows.
+//         rows, y the outputs: teams that run one after another, or at once, read the same weights.
 // Data.   x [rows, in] f32; w [out, in] in its own width (one shard of a matrix); y [rows, out_stride] f32. Edges are
 //         clamped, not branched on: superfluous outputs and rows are computed again and not written.
 // Sums.   Each lane adds its terms in order of k with fma, then the team adds its lanes. An output is summed in the same
@@ -30,9 +30,9 @@ struct Params {
 
 @compute @workgroup_size(WORKGROUP)
 fn main(team: Team, @builtin(workgroup_id) group: vec3<u32>) {
-  let out_first = team_index(team, group.x) * R;
+  let out_first = team_index(team, group.y) * R;
   if (team_beyond(out_first, params.out)) { return; }
-  let row_first = group.y * N;
+  let row_first = group.x * N;
   let rows = step_words[params.rows_word];
   let in4 = params.in4;
 

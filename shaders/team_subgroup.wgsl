@@ -1,8 +1,8 @@
 // team (subgroup): the invocations that work on one output together are a subgroup.
 // Work.   WORKGROUP is a multiple of every subgroup size the device may choose, so each workgroup is made of whole teams.
-//         Team t of all is the t-th subgroup along x. A device that chooses a smaller subgroup than it might has more
-//         teams than the grid counted on: those beyond the work leave. Where it has one size only, ONE_TEAM tells the
-//         compiler that a team is a workgroup, and what depends on its index is uniform.
+//         Team t of all is the t-th subgroup along one dimension of the grid. A device that chooses a smaller subgroup
+//         than it might has more teams than the grid counted on: those beyond the work leave. Where it has one size only,
+//         ONE_TEAM tells the compiler that a team is a workgroup, and what depends on its index is uniform.
 // Sums.   Between registers, without barrier or workgroup memory: pairs of lanes, then pairs of pairs. Every sum goes
 //         through the same tree, whichever others are made beside it.
 // Limits. Subgroups of 4 to 128; invocation i of a one-dimensional workgroup is lane i % size of subgroup i / size,
@@ -27,10 +27,10 @@ fn team_lanes(team: Team) -> u32 { return team.lanes; }
 /// Which invocation of the workgroup this is.
 fn team_invocation(team: Team) -> u32 { return team.invocation; }
 
-/// Which team this is, along x.
-fn team_index(team: Team, workgroup_x: u32) -> u32 {
-  if (ONE_TEAM) { return workgroup_x; }
-  return workgroup_x * (WORKGROUP / team.lanes) + team.invocation / team.lanes;
+/// Which team this is, along the dimension of the grid that `workgroup` counts.
+fn team_index(team: Team, workgroup: u32) -> u32 {
+  if (ONE_TEAM) { return workgroup; }
+  return workgroup * (WORKGROUP / team.lanes) + team.invocation / team.lanes;
 }
 
 /// True for teams that have nothing to do; all lanes of one agree.

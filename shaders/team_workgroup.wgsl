@@ -1,5 +1,6 @@
 // team (workgroup): the invocations that work on one output together are a whole workgroup.
-// Work.   WORKGROUP lanes; team t of all is workgroup t along x, so the grid is exact and no team is superfluous.
+// Work.   WORKGROUP lanes; team t of all is workgroup t along one dimension of the grid, so the grid is exact and no team
+//         is superfluous.
 // Sums.   Through workgroup memory, terms added in the order of the lanes: the same bits on every run.
 // Limits. Barriers: every function but the index ones needs uniform control flow. 4 * (WORKGROUP + 1) * TEAM_SUMS +
 //         4 * WORKGROUP * TEAM_SLOTS bytes of workgroup memory; TEAM_SUMS <= WORKGROUP.
@@ -26,8 +27,8 @@ fn team_lanes(team: Team) -> u32 { return WORKGROUP; }
 /// Which invocation of the workgroup this is.
 fn team_invocation(team: Team) -> u32 { return team.lane; }
 
-/// Which team this is, along x.
-fn team_index(team: Team, workgroup_x: u32) -> u32 { return workgroup_x; }
+/// Which team this is, along the dimension of the grid that `workgroup` counts.
+fn team_index(team: Team, workgroup: u32) -> u32 { return workgroup; }
 
 /// True for teams that have nothing to do: none here. Barriers that follow stay in uniform control flow.
 fn team_beyond(index: u32, count: u32) -> bool { return false; }

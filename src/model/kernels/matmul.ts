@@ -50,5 +50,5 @@ export function matmulParams(shape: MatmulShape): Uint32Array<ArrayBuffer> {
 
 /** @param out outputs of the shard */
 export function matmulGrid(can: Capabilities, tuning: MatmulTuning, out: number, rows: number): Grid {
-  return [teamGrid(can, Math.ceil(out / tuning.outputs)), Math.ceil(rows / tuning.rows)]
+  return [Math.ceil(rows / tuning.rows), teamGrid(can, Math.ceil(out / tuning.outputs))]
 }
