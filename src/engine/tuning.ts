@@ -3,9 +3,9 @@ import { LorikeetError } from '../errors.ts'
 import type { Gpu } from '../gpu/gpu.ts'
 import { defaultTuning, type KernelTuning } from '../model/kernels/tuning.ts'
 import type { ModelSpec } from '../model/spec.ts'
-import { DeviceTrials } from '../model/tuner/trials.ts'
+import { DeviceTrials, OtherBitsError } from '../model/tuner/trials.ts'
 import { type Tunable, tunablesOf } from '../model/tuner/tunable.ts'
-import { Tuner } from '../model/tuner/tuner.ts'
+import { Tuner, type TunerPort } from '../model/tuner/tuner.ts'
 import {
   type Finding,
   type Findings,
@@ -26,6 +26,8 @@ export interface TuningOptions {
   readonly mode?: 'auto' | 'always' | 'never'
   /** Measure what is known, too. Default false. */
   readonly retune?: boolean
+  /** Most milliseconds that a start spends on timings. Default 300. */
+  readonly budgetMs?: number
   /** Where findings are kept. Default: with the process. */
   readonly store?: TuningStore
   /** A choice was made. */
@@ -78,19 +80,23 @@ export class KernelTuner {
 
   /** Measures while `engine` rests, until stop(); `adopt` gives the engine's steps what was found. */
   start(engine: TunedEngine, adopt: (tuning: KernelTuning) => Promise<void>): void {
-    const { mode = 'auto', onFound, onProblem } = this.#options
+    const { mode = 'auto', budgetMs, onFound, onProblem } = this.#options
     if (mode === 'never' || (mode === 'auto' && this.#gpu.can.software)) return
-    const tuner = new Tuner(this.#gpu.can, this.tunables, this.#findings, new DeviceTrials(this.#gpu), {
+    const port: TunerPort = {
       rest: async () => !this.#isOver && (await engine.rest()) && !this.#isOver,
       now: () => performance.now(),
       adopt,
-      problem: (error) => onProblem?.(error),
+      problem(error) {
+        if (!(error instanceof OtherBitsError)) onProblem?.(error) // that one is as it should be
+      },
       found: async (name, finding, all) => {
         this.#findings = all
         onFound?.(name, finding)
         await this.#store.write(this.#key, findingsText(all)).catch(() => undefined) // found again at the next start
       },
-    })
+    }
+    const trials = new DeviceTrials(this.#gpu)
+    const tuner = new Tuner(this.#gpu.can, this.tunables, this.#findings, trials, port, budgetMs)
     this.#running = tuner.run().catch((error: unknown) => {
       if (error instanceof LorikeetError) onProblem?.(error)
     })

@@ -91,6 +91,7 @@ describe('an engine whose kernels are tuned', () => {
     const problems: unknown[] = []
     const runtime = await open(gpu, {
       mode: 'always',
+      budgetMs: 1500, // some of it passes while other tests have the machine
       store,
       onFound: (name) => found.push(name),
       onProblem: (error) => problems.push(error),
@@ -107,7 +108,7 @@ describe('an engine whose kernels are tuned', () => {
 
     const again: string[] = []
     const second = await open(gpu, { mode: 'always', store, onFound: (name) => again.push(name) })
-    expect(Object.keys(second.tuner.findings)).toEqual(found)
+    expect(Object.keys(second.tuner.findings).slice(0, found.length)).toEqual(found)
     await second.close()
     expect(again.filter((name) => found.includes(name))).toEqual([])
   }, 120_000)

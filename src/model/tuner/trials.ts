@@ -15,7 +15,7 @@ export interface Trial {
 }
 
 export interface Trials {
-  /** Compiles and checks. @throws WrongKernelError, ShaderError, GpuOutOfMemoryError, GpuLostError */
+  /** Compiles and checks. @throws WrongKernelError, OtherBitsError, ShaderError, GpuOutOfMemoryError, GpuLostError */
   prepare(tunable: Tunable, candidate: Candidate): Promise<Trial>
 }
 
@@ -29,6 +29,18 @@ export class WrongKernelError extends LorikeetError {
     super(
       `On this device the kernel "${tunable}" with ${candidate} gives ${found}. It is not used. Please report this with what \`lorikeet doctor --json\` says.`,
     )
+    this.param = tunable
+  }
+}
+
+/** On a device with several subgroup sizes a candidate got another one, and with it another order of sums. */
+export class OtherBitsError extends LorikeetError {
+  readonly code = 'other_bits'
+  override readonly status = 500
+  override readonly param: string
+
+  constructor(tunable: string, candidate: string) {
+    super(`The kernel "${tunable}" with ${candidate} has other bits than its default on this device. It is not used.`)
     this.param = tunable
   }
 }
@@ -61,7 +73,11 @@ export class DeviceTrials implements Trials {
     const bench = await Bench.open(this.#gpu, test.load, candidate)
     try {
       const bits = new Uint32Array((await bench.once()).buffer)
-      if (test.bits?.some((word, i) => word !== bits[i])) throw wrong('other bits than the candidates before it')
+      if (test.bits?.some((word, i) => word !== bits[i])) {
+        const { subgroupMinSize, subgroupMaxSize } = this.#gpu.can
+        if (subgroupMinSize !== subgroupMaxSize) throw new OtherBitsError(tunable.name, candidate.label)
+        throw wrong('other bits than the candidates before it')
+      }
       test.bits ??= bits
       return bench
     } catch (error) {

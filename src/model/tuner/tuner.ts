@@ -37,12 +37,21 @@ export class Tuner {
   readonly #tunables: readonly Tunable[]
   readonly #trials: Trials
   readonly #port: TunerPort
+  readonly #budgetMs: number
   #findings: Findings
   #timedMs = 0
   #compiledMs = 0
 
   /** @param findings of earlier starts, which are not measured again */
-  constructor(can: Capabilities, tunables: readonly Tunable[], findings: Findings, trials: Trials, port: TunerPort) {
+  constructor(
+    can: Capabilities,
+    tunables: readonly Tunable[],
+    findings: Findings,
+    trials: Trials,
+    port: TunerPort,
+    budgetMs: number = BUDGET_MS,
+  ) {
+    this.#budgetMs = budgetMs
     this.#base = defaultTuning(can)
     this.#tunables = tunables
     this.#findings = findings
@@ -106,7 +115,7 @@ export class Tuner {
     const ms: Record<string, number> = {}
     for (let round = 0; round < ROUNDS; round++) {
       for (const [label, trial] of trials) {
-        if (this.#timedMs >= BUDGET_MS || !(await this.#port.rest())) return null
+        if (this.#timedMs >= this.#budgetMs || !(await this.#port.rest())) return null
         const start = this.#port.now()
         const taken = await trial.time()
         this.#timedMs += this.#port.now() - start
