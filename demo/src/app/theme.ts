@@ -9,13 +9,12 @@ export class Theme {
   readonly wish: Signal<ThemeWish>
   /** What charts, which are drawn and not styled, must know. */
   readonly isDark: ReadonlySignal<boolean>
+  /** As wide as a phone: the style sheet's own limit. */
+  readonly isNarrow: ReadonlySignal<boolean>
 
   constructor(view: Window) {
-    const system = view.matchMedia('(prefers-color-scheme: dark)')
-    const systemIsDark = signal(system.matches)
-    system.addEventListener('change', ({ matches }) => {
-      systemIsDark.value = matches
-    })
+    const systemIsDark = matches(view, '(prefers-color-scheme: dark)')
+    this.isNarrow = matches(view, '(max-width: 44rem)')
     this.wish = signal<ThemeWish>(remembered(view))
     this.isDark = computed(() => (this.wish.value === 'system' ? systemIsDark.value : this.wish.value === 'dark'))
     this.wish.subscribe((wish) => {
@@ -32,6 +31,15 @@ export class Theme {
     const order: readonly ThemeWish[] = ['system', 'light', 'dark']
     this.wish.value = order[(order.indexOf(this.wish.value) + 1) % order.length]!
   }
+}
+
+function matches(view: Window, query: string): ReadonlySignal<boolean> {
+  const list = view.matchMedia(query)
+  const found = signal(list.matches)
+  list.addEventListener('change', () => {
+    found.value = list.matches
+  })
+  return found
 }
 
 function remembered(view: Window): ThemeWish {

@@ -2,31 +2,39 @@
 import type { JSX } from 'preact'
 import { usePage } from '../app/page.ts'
 import { voiceStyle } from '../app/voiceStyle.ts'
+import type { Shelf } from '../shelf/shelf.ts'
 import { hasSum } from '../shelf/words.ts'
 import type { Blend } from './chorus.ts'
 
+/** What adds up: adapters that are all sum. */
+function blendable(shelf: Shelf): readonly string[] {
+  return shelf.adapters.value.filter(({ kinds, state }) => state === 'loaded' && hasSum(kinds)).map(({ id }) => id)
+}
+
+export function BlendButton(): JSX.Element | null {
+  const { chorus, shelf } = usePage()
+  const [first, second] = blendable(shelf)
+  if (first === undefined || second === undefined || chorus.blend.value) return null
+  return (
+    <button
+      type="button"
+      class="plain"
+      onClick={() => {
+        chorus.blend.value = { first, second, balance: 0.5 }
+      }}
+    >
+      + blend two voices
+    </button>
+  )
+}
+
 export function BlendControl(): JSX.Element | null {
   const { chorus, shelf, plumes } = usePage()
-  const names = shelf.adapters.value
-    .filter(({ kinds, state }) => state === 'loaded' && hasSum(kinds))
-    .map(({ id }) => id)
+  const names = blendable(shelf)
   const blend = chorus.blend.value
-  if (names.length < 2) return null
+  if (!blend) return null
   const set = (change: Partial<Blend>): void => {
-    if (blend) chorus.blend.value = { ...blend, ...change }
-  }
-  if (!blend) {
-    return (
-      <button
-        type="button"
-        class="plain"
-        onClick={() => {
-          chorus.blend.value = { first: names[0]!, second: names[1]!, balance: 0.5 }
-        }}
-      >
-        + blend two voices
-      </button>
-    )
+    chorus.blend.value = { ...blend, ...change }
   }
   const choice = (which: 'first' | 'second', label: string): JSX.Element => (
     <select

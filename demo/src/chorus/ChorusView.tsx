@@ -33,7 +33,7 @@ export function ChorusView(): JSX.Element {
       </h1>
       <PromptForm />
       <RunSettings />
-      {session.takesBlends.value && <BlendControl />}
+      <BlendControl />
       <Tally />
       <section class="lanes" aria-label="Answers" style={{ '--lanes': Math.max(1, count) } as CSSProperties}>
         {answers.length > 0

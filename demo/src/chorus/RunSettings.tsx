@@ -1,8 +1,9 @@
 /** Who takes part, and how they draw their words. */
 import type { Signal } from '@preact/signals'
-import type { JSX } from 'preact'
+import type { ComponentChildren, JSX } from 'preact'
 import { usePage } from '../app/page.ts'
 import { voiceStyle } from '../app/voiceStyle.ts'
+import { BlendButton } from './BlendControl.tsx'
 
 export function RunSettings(): JSX.Element {
   const { session, chorus, plumes } = usePage()
@@ -11,16 +12,19 @@ export function RunSettings(): JSX.Element {
   const count = chorus.singers.value.length + (chorus.blend.value ? 1 : 0)
   return (
     <div class="settings">
-      <fieldset class="cast">
-        <legend class="unseen">Voices that take part</legend>
-        {voices.value.map(({ id, parent }) => (
-          <label key={id} class="chip voice" style={voiceStyle(plumes.of(parent === null ? null : id))}>
-            <input type="checkbox" checked={!chorus.silent.value.has(id)} onChange={() => chorus.toggle(id)} />
-            <span>{id}</span>
-          </label>
-        ))}
-      </fieldset>
-      <div class="dials">
+      <div class="choice">
+        <fieldset class="cast">
+          <legend class="unseen">Voices that take part</legend>
+          {voices.value.map(({ id, parent }) => (
+            <label key={id} class="chip voice" style={voiceStyle(plumes.of(parent === null ? null : id))}>
+              <input type="checkbox" checked={!chorus.silent.value.has(id)} onChange={() => chorus.toggle(id)} />
+              <span>{id}</span>
+            </label>
+          ))}
+        </fieldset>
+        {session.takesBlends.value && <BlendButton />}
+      </div>
+      <Dials>
         <Dial label="temperature" value={chorus.temperature} min={0} max={2} step={0.1} />
         <Dial label="tokens" value={chorus.maxTokens} min={1} max={Math.floor(contextLength.value / 2)} step={1} />
         <Dial label="seed" value={chorus.seed} min={0} max={2 ** 31 - 1} step={1} onSet={() => fix(chorus.drawsSeed)} />
@@ -34,7 +38,7 @@ export function RunSettings(): JSX.Element {
           />
           new each time
         </label>
-      </div>
+      </Dials>
       {count > most && (
         <p class="hint">
           Over HTTP/1.1 a browser opens six connections to a server, so {most} voices speak at a time and the others
@@ -42,6 +46,20 @@ export function RunSettings(): JSX.Element {
         </p>
       )}
     </div>
+  )
+}
+
+/** In one line where there is room, and folded away on a phone. */
+function Dials({ children }: { readonly children: ComponentChildren }): JSX.Element {
+  const { chorus, theme } = usePage()
+  if (!theme.isNarrow.value) return <div class="dials">{children}</div>
+  return (
+    <details class="more">
+      <summary>
+        temperature {chorus.temperature}, {chorus.maxTokens} tokens
+      </summary>
+      <div class="dials">{children}</div>
+    </details>
   )
 }
 

@@ -2,20 +2,29 @@
 import type { JSX } from 'preact'
 import { useEffect, useRef } from 'preact/hooks'
 import type { Answer } from '../app/answer.ts'
-import { markdownNodes } from './markdown.ts'
 import { RenderPace } from './pace.ts'
 
 export function MarkdownText({ answer }: { readonly answer: Answer }): JSX.Element {
   const box = useRef<HTMLDivElement>(null)
   const isOpen = answer.isOpen
   useEffect(() => {
-    const pace = new RenderPace(() => box.current?.replaceChildren(markdownNodes(answer.text.text)))
-    pace.now()
-    if (!isOpen) return
-    const end = answer.text.onChange(() => pace.ask())
+    let hasLeft = false
+    let end = (): void => {}
+    // Parser and sanitizer are a third of the page's code, and only dialogues need them.
+    void import('./markdown.ts').then(({ markdownNodes }) => {
+      if (hasLeft) return
+      const pace = new RenderPace(() => box.current?.replaceChildren(markdownNodes(answer.text.text)))
+      pace.now()
+      if (!isOpen) return
+      const unlisten = answer.text.onChange(() => pace.ask())
+      end = () => {
+        unlisten()
+        pace.stop()
+      }
+    })
     return () => {
+      hasLeft = true
       end()
-      pace.stop()
     }
   }, [answer, isOpen])
   return <div ref={box} class="markdown" />
