@@ -94,6 +94,7 @@ describe('a name', () => {
     [{ type: 'path', path: 'C:\\loras\\cook' }, 'cook'],
     [{ type: 'files', name: 'nemo-voice.nemo', files: [] }, 'nemo-voice'],
     [{ type: 'files', name: 'adapter_model', files: [] }, 'adapter'],
+    [{ type: 'files', name: 'adapter_config', files: [] }, 'adapter'],
     [{ type: 'path', path: '...' }, 'adapter'],
   ] as const)('is the last part of where it comes from: %o', (source, name) => {
     expect(nameFor(source)).toBe(name)

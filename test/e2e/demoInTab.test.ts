@@ -125,11 +125,11 @@ describe('the page from a static host', () => {
   it('takes a dropped adapter after a check, and refuses a broken one in words', async () => {
     const { page } = watched
     await drop(page, 'king-james', { r: 63 })
-    await page.getByRole('heading', { name: 'adapter_config does not fit' }).waitFor()
+    await page.getByRole('heading', { name: 'adapter does not fit' }).waitFor()
     expect(await page.getByRole('alert').textContent()).toMatch(/\br\b.*63|63.*\br\b/)
     await page.getByRole('button', { name: 'put it away' }).click()
     await drop(page, 'king-james', { lora_alpha: 8 })
-    await page.getByRole('heading', { name: 'adapter_config fits' }).waitFor()
+    await page.getByRole('heading', { name: 'adapter fits' }).waitFor()
     await page.getByLabel('Name').fill('half-james')
     await page.getByLabel('keep it on the GPU').check()
     await page.getByRole('button', { name: 'Add' }).click()

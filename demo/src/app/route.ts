@@ -18,7 +18,10 @@ export function viewOf(hash: string): View {
 export function openView(page: Window): Signal<View> {
   const view = signal(viewOf(page.location.hash))
   page.addEventListener('hashchange', () => {
-    view.value = viewOf(page.location.hash)
+    const next = viewOf(page.location.hash)
+    if (next === view.value) return
+    view.value = next
+    page.scrollTo(0, 0)
   })
   return view
 }

@@ -141,5 +141,6 @@ export function nameFor(source: AdapterSource): string {
     .replace(/\.(safetensors|bin|pt|nemo)$/, '')
     .replace(/[^A-Za-z0-9._-]+/g, '-')
     .replace(/^[.-]+|-+$/g, '')
-  return name === '' || name === 'adapter_model' ? 'adapter' : name.slice(0, 128)
+  // What every adapter's files are called says nothing of this one.
+  return /^(adapter_(model|config))?$/.test(name) ? 'adapter' : name.slice(0, 128)
 }
