@@ -95,6 +95,27 @@ describe('a chorus', () => {
     expect(chorus.singers.value).toHaveLength(3)
   })
 
+  it('is of eight at first, and of as many as are called', async () => {
+    const voices = Array.from({ length: 12 }, (_, i) => ({
+      id: `v${i}`,
+      parent: i === 0 ? null : 'v0',
+      contextLength: 9,
+    }))
+    const chorus = new Chorus({
+      api: () => null,
+      voices: signal(voices),
+      style: signal('dialogue'),
+      maxStreams: () => 1,
+      onAsk: () => {},
+    })
+    expect(chorus.singers.value).toHaveLength(8)
+    chorus.toggle('v11')
+    chorus.toggle('v3')
+    expect(chorus.singers.value.map(({ id }) => id)).toEqual(['v0', 'v1', 'v2', 'v4', 'v5', 'v6', 'v7', 'v11'])
+    chorus.toggle('v3')
+    expect(chorus.sings('v3')).toBe(true)
+  })
+
   it('draws a new seed for each run unless one was set, the same for all voices', async () => {
     const house = fakeHouse()
     const chorus = await chorusOf(house)

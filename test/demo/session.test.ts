@@ -36,7 +36,7 @@ function fakeTab() {
   const loaded: unknown[] = []
   let lose: (error: Error) => void = () => {}
   let isClosed = false
-  let keptBytes = 500
+  let kept = { bytes: 500, isPersisted: false }
   const open: OpenTab = async (options) => {
     opened.push(options)
     options.onProgress({ phase: 'download', file: 'config.json', loadedBytes: 40, totalBytes: 0, fromCache: false })
@@ -50,9 +50,12 @@ function fakeTab() {
         check: () => Promise.reject(Object.assign(new Error('r is 9'), { status: 400, param: 'r' })),
       },
       cache: {
-        usage: async () => ({ bytes: keptBytes }),
+        usage: async () => kept,
         clear: async () => {
-          keptBytes = 0
+          kept = { ...kept, bytes: 0 }
+        },
+        persist: async () => {
+          kept = { ...kept, isPersisted: true }
         },
       },
       lost: new Promise((resolve) => {
@@ -134,7 +137,9 @@ describe('the session', () => {
     expect(progress.at(-1)).toMatchObject({ loadedBytes: 40, totalBytes: 1000, file: 'config.json' })
     expect(session.backend.value).toMatchObject({ kind: 'tab', address: null, maxStreams: Number.POSITIVE_INFINITY })
     expect(session.canSwitchTo.value).toBeNull()
-    expect(session.cacheBytes.value).toBe(500)
+    expect(session.kept.value).toEqual({ bytes: 500, isPersisted: false })
+    await session.keepCache()
+    expect(session.kept.value).toEqual({ bytes: 500, isPersisted: true })
     // Each voice has done a little before it is asked.
     const done = () => tab.house.engine.generations.map(({ request }) => [request.adapter?.name, request.maxTokens])
     await expect.poll(done, { interval: 1 }).toEqual([
@@ -143,7 +148,7 @@ describe('the session', () => {
       ['team/tutor', 1],
     ])
     await session.clearCache()
-    expect(session.cacheBytes.value).toBe(0)
+    expect(session.kept.value?.bytes).toBe(0)
   })
 
   it('loads files and addresses into the tab, pins them from where they came, and passes on refusals', async () => {

@@ -7,17 +7,22 @@ const THEMES = { system: 'as the system', light: 'light', dark: 'dark' } as cons
 
 export function Footer(): JSX.Element {
   const { session, theme } = usePage()
-  const kept = session.cacheBytes.value
+  const kept = session.kept.value
   return (
     <footer>
       <p>One base model, many LoRA adapters, one batch, on WebGPU. Nothing on this page leaves for anywhere else.</p>
       <p class="acts">
         {kept !== null && (
           <span>
-            {kept === 0 ? 'Nothing is kept in this browser.' : `${bytesText(kept)} kept in this browser.`}{' '}
-            {kept > 0 && (
+            {kept.bytes === 0 ? 'Nothing is kept in this browser.' : `${bytesText(kept.bytes)} kept in this browser.`}{' '}
+            {kept.bytes > 0 && (
               <button type="button" class="plain" onClick={() => session.clearCache()}>
                 clear
+              </button>
+            )}{' '}
+            {kept.bytes > 0 && !kept.isPersisted && (
+              <button type="button" class="plain" onClick={() => session.keepCache()}>
+                keep for good
               </button>
             )}
           </span>

@@ -2,7 +2,7 @@
 import { computed, type ReadonlySignal, type Signal, signal } from '@preact/signals'
 import { Api } from '../engine/api.ts'
 import { ApiError, wordsOf } from '../engine/apiError.ts'
-import type { Backend } from '../engine/backend.ts'
+import type { Backend, CacheUsage } from '../engine/backend.ts'
 import { type ModelBeside, modelsBeside } from '../engine/models.ts'
 import type { PromptStyle } from '../engine/request.ts'
 import { findServer, type ServerAddress, serverBackend } from '../engine/server.ts'
@@ -36,7 +36,8 @@ export class Session {
   readonly takesBlends: Signal<boolean> = signal(false)
   /** Where else the engine could be. */
   readonly canSwitchTo: Signal<Backend['kind'] | null> = signal<Backend['kind'] | null>(null)
-  readonly cacheBytes: Signal<number | null> = signal<number | null>(null)
+  /** What this browser keeps of models; null where it keeps nothing. */
+  readonly kept: Signal<CacheUsage | null> = signal<CacheUsage | null>(null)
   readonly isReady: ReadonlySignal<boolean>
   readonly baseName: ReadonlySignal<string>
   readonly contextLength: ReadonlySignal<number>
@@ -113,6 +114,12 @@ export class Session {
     await this.#measureCache()
   }
 
+  /** Asks the browser to keep it for good. Some ask the reader, and some refuse in silence. */
+  async keepCache(): Promise<void> {
+    await this.backend.value?.cache?.persist()
+    await this.#measureCache()
+  }
+
   get #address(): ServerAddress {
     return { ...this.#host.server, apiKey: this.#apiKey }
   }
@@ -179,14 +186,14 @@ export class Session {
     this.#feed.follow(null)
     this.backend.value = null
     this.canSwitchTo.value = null
-    this.cacheBytes.value = null
+    this.kept.value = null
     this.voices.value = []
     this.takesBlends.value = false
   }
 
   async #measureCache(): Promise<void> {
     const cache = this.backend.value?.cache
-    this.cacheBytes.value = cache ? await cache.usage().catch(() => null) : null
+    this.kept.value = cache ? await cache.usage().catch(() => null) : null
   }
 
   async #guarded(work: () => Promise<void>): Promise<void> {

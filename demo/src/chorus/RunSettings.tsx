@@ -17,7 +17,7 @@ export function RunSettings(): JSX.Element {
           <legend class="unseen">Voices that take part</legend>
           {voices.value.map(({ id, parent }) => (
             <label key={id} class="chip voice" style={voiceStyle(plumes.of(parent === null ? null : id))}>
-              <input type="checkbox" checked={!chorus.silent.value.has(id)} onChange={() => chorus.toggle(id)} />
+              <input type="checkbox" checked={chorus.sings(id)} onChange={() => chorus.toggle(id)} />
               <span>{id}</span>
             </label>
           ))}

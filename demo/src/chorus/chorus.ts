@@ -21,6 +21,8 @@ export interface ChorusStage {
   readonly onAsk: () => void
 }
 
+/** More columns than this are for those who ask for them. */
+const UNASKED_VOICES = 8
 /** The figures on the page change this often. */
 const MEASURE_MS = 250
 
@@ -31,8 +33,8 @@ export class Chorus {
   readonly seed: Signal<number> = signal(1)
   /** A new seed is drawn for each run. */
   readonly drawsSeed: Signal<boolean> = signal(true)
-  /** Voices that do not take part. */
-  readonly silent: Signal<ReadonlySet<string>> = signal<ReadonlySet<string>>(new Set())
+  /** Voices that the reader called in or sent out; of the others the first few sing. */
+  readonly wishes: Signal<ReadonlyMap<string, boolean>> = signal<ReadonlyMap<string, boolean>>(new Map())
   readonly blend: Signal<Blend | null> = signal<Blend | null>(null)
   /** The answers of the last run, or of the one under way. */
   readonly answers: Signal<readonly Answer[]> = signal<readonly Answer[]>([])
@@ -47,13 +49,17 @@ export class Chorus {
 
   constructor(stage: ChorusStage) {
     this.#stage = stage
-    this.singers = computed(() => stage.voices.value.filter(({ id }) => !this.silent.value.has(id)))
+    this.singers = computed(() =>
+      stage.voices.value.filter(({ id }, index) => this.wishes.value.get(id) ?? index < UNASKED_VOICES),
+    )
+  }
+
+  sings(voice: string): boolean {
+    return this.singers.value.some(({ id }) => id === voice)
   }
 
   toggle(voice: string): void {
-    const silent = new Set(this.silent.value)
-    if (!silent.delete(voice)) silent.add(voice)
-    this.silent.value = silent
+    this.wishes.value = new Map(this.wishes.value).set(voice, !this.sings(voice))
   }
 
   /** What would be asked of each voice now, in the order of the columns. */

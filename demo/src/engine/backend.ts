@@ -35,8 +35,15 @@ export interface Backend {
   close(): Promise<void>
 }
 
+export interface CacheUsage {
+  readonly bytes: number
+  /** The browser will not clear it by itself when disk space gets short. */
+  readonly isPersisted: boolean
+}
+
 export interface BackendCache {
-  /** In bytes. */
-  usage(): Promise<number>
+  usage(): Promise<CacheUsage>
   clear(): Promise<void>
+  /** Asks the browser never to clear it by itself. */
+  persist(): Promise<void>
 }

@@ -1,6 +1,6 @@
 /** The engine in this tab: a model and its adapters in a worker on this machine's own GPU. */
 import { ApiError, wordsOf } from './apiError.ts'
-import type { Backend, LoadWish } from './backend.ts'
+import type { Backend, CacheUsage, LoadWish } from './backend.ts'
 import type { ModelBeside } from './models.ts'
 import type { AdapterSource, CheckReport, Device } from './types.ts'
 
@@ -24,7 +24,7 @@ export interface TabBird {
     unload(name: string): Promise<unknown>
     check(source: URL | readonly File[]): Promise<CheckReport>
   }
-  readonly cache: { usage(): Promise<{ readonly bytes: number }>; clear(): Promise<unknown> }
+  readonly cache: { usage(): Promise<CacheUsage>; clear(): Promise<unknown>; persist(): Promise<unknown> }
   readonly lost: Promise<unknown>
   close(): Promise<void>
 }
@@ -73,7 +73,11 @@ export async function tabBackend(
       if (!source) throw new ApiError(`Where ${name} came from is not known, so it cannot be pinned.`)
       await load(name, source, { pinned, replace: true })
     },
-    cache: { usage: async () => (await bird.cache.usage()).bytes, clear: async () => void (await bird.cache.clear()) },
+    cache: {
+      usage: () => bird.cache.usage(),
+      clear: async () => void (await bird.cache.clear()),
+      persist: async () => void (await bird.cache.persist()),
+    },
     lost: bird.lost.then(lossInWords, lossInWords),
     close: () => bird.close(),
   }
