@@ -49,6 +49,7 @@ console.log(
           `S9 ${name}`,
           {
             tokensPerSecond: { best: Math.max(...tps), median: median(tps) },
+            cpuAgainst4: median(few.map((_, i) => measured.get('4 adapters')![i]!.cpuSeconds / rounds[i]!.cpuSeconds)),
             against4: {
               best: Math.max(...tps) / Math.max(...few),
               median: median(tps.map((each, i) => each / few[i]!)),

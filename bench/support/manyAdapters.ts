@@ -50,6 +50,8 @@ export interface ManyAdaptersOptions {
 export interface Round {
   readonly seconds: number
   readonly tokensPerSecond: number
+  /** Of the whole process, the software device's threads included. */
+  readonly cpuSeconds: number
   readonly misses: number
   readonly uploads: number
   readonly uploadedBytes: number
@@ -151,6 +153,7 @@ export async function manyAdapters(options: ManyAdaptersOptions): Promise<ManyAd
         for (const requests of [options.clients * 2, options.requests]) {
           const before = countsOf(bird)
           const begunAt = performance.now()
+          const cpu = process.cpuUsage()
           const random = new Random(7, each.name, round, requests)
           failed += await load(
             bird,
@@ -162,11 +165,13 @@ export async function manyAdapters(options: ManyAdaptersOptions): Promise<ManyAd
           const seconds = (performance.now() - begunAt) / 1000
           if (requests !== options.requests) continue
           const after = countsOf(bird)
+          const { user, system } = process.cpuUsage(cpu)
           const grown = Object.fromEntries(Object.entries(after).map(([key, value]) => [key, value - before[key]!]))
           rounds.get(each.name)!.push({
             seconds,
             tokensPerSecond: (requests * options.answerTokens) / seconds,
-            ...(grown as unknown as Omit<Round, 'seconds' | 'tokensPerSecond'>),
+            cpuSeconds: (user + system) / 1e6,
+            ...(grown as unknown as Omit<Round, 'seconds' | 'tokensPerSecond' | 'cpuSeconds'>),
           })
         }
       }

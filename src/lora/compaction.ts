@@ -1,8 +1,8 @@
 /**
- * Makes one stretch of what is free in a slab, when an adapter would fit and only lies nowhere in one piece. What lies behind
- * the lowest free stretch is slid down, one adapter after the other, until it fits. The device copies it, and the table
- * follows in the same breath: steps that were submitted before find it where it was, later ones where it is. Between two
- * moves running sequences have their turn.
+ * Makes one stretch of what is free in a slab, when an adapter would fit and only lies nowhere in one piece. Where it costs
+ * least, what lies behind a free stretch is slid down, one adapter after the other, until it fits. The device copies it, and
+ * the table follows in the same breath: steps that were submitted before find it where it was, later ones where it is.
+ * Between two moves running sequences have their turn.
  */
 import type { Gpu } from '../gpu/gpu.ts'
 import type { Tracked } from '../gpu/ledger.ts'
@@ -48,11 +48,11 @@ export class Compaction {
     const { extents } = slab
     this.#turns.begin()
     while (!extents.canAllocate(byteLength)) {
-      const hole = extents.lowestFree
-      const end = hole && hole.offset + hole.length
+      const gap = extents.cheapestGap(byteLength)
+      const end = gap && gap.offset + gap.length
       const next = [...occupants()].find(({ extent }) => extent.offset === end)
       if (!next) return
-      this.#copyDown(slab, next.extent, hole!.offset)
+      this.#copyDown(slab, next.extent, gap!.offset)
       const { length } = next.extent
       next.moved(extents.slideDown(next.extent))
       this.numMoves++

@@ -32,9 +32,28 @@ export class ExtentAllocator {
     return this.#free.reduce((most, { length }) => Math.max(most, length), 0)
   }
 
-  /** The free stretch that lies lowest. */
-  get lowestFree(): Extent | null {
-    return this.#free[0] ?? null
+  /**
+   * The free stretch into which what lies behind it should be slid, one extent after the other, until `length` fits: where
+   * that moves least. Null where not so much is free.
+   */
+  cheapestGap(length: number): Extent | null {
+    const wanted = this.#round(length)
+    let cheapest: Extent | null = null
+    let least = Infinity
+    let free = 0
+    let last = -1
+    for (const gap of this.#free) {
+      while (free < wanted && ++last < this.#free.length) free += this.#free[last]!.length
+      if (free < wanted) break
+      const { offset, length: lastLength } = this.#free[last]!
+      const moved = offset + lastLength - gap.offset - free
+      if (moved < least) {
+        least = moved
+        cheapest = gap
+      }
+      free -= gap.length
+    }
+    return cheapest
   }
 
   /** Whether `length` would fit if everything that is free were one stretch. */
@@ -74,14 +93,13 @@ export class ExtentAllocator {
     this.#free.splice(index - (joinsBefore ? 1 : 0), (joinsBefore ? 1 : 0) + (joinsAfter ? 1 : 0), joined)
   }
 
-  /** Moves an extent that lies right behind the lowest free stretch to the start of that. */
+  /** Moves an extent that lies right behind a free stretch to the start of that. */
   slideDown(extent: Extent): Extent {
-    const hole = this.#free[0]
-    invariant(hole && hole.offset + hole.length === extent.offset, 'An extent has no room to slide down')
+    const index = this.#free.findIndex(({ offset, length }) => offset + length === extent.offset)
+    invariant(index >= 0, 'An extent has no room to slide down')
     this.free(extent)
-    const { offset, length } = this.#free[0]!
-    if (length === extent.length) this.#free.shift()
-    else this.#free[0] = { offset: offset + extent.length, length: length - extent.length }
+    const { offset, length } = this.#free[index]!
+    this.#free[index] = { offset: offset + extent.length, length: length - extent.length }
     return { offset, length: extent.length }
   }
 

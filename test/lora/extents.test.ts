@@ -69,7 +69,7 @@ describe('ExtentAllocator', () => {
           if (free && live.length) extents.free(live.splice(pick % live.length, 1)[0]!.extent)
           else {
             while (extents.hasFree(length) && !extents.canAllocate(length)) {
-              const hole = extents.lowestFree!
+              const hole = extents.cheapestGap(length)!
               const next = live.find(({ extent }) => extent.offset === hole.offset + hole.length)!
               const to = extents.slideDown(next.extent)
               memory.copyWithin(to.offset, next.extent.offset, next.extent.offset + next.extent.length)
@@ -95,13 +95,66 @@ describe('ExtentAllocator', () => {
     expect(numMoves).toBeGreaterThan(100)
   })
 
-  it('slides nothing that does not lie right behind the lowest free stretch', () => {
+  it('slides nothing that does not lie right behind something free', () => {
     const extents = new ExtentAllocator(64, 8)
     const [one, two, three] = [extents.allocate(8)!, extents.allocate(8)!, extents.allocate(8)!]
     expect(() => extents.slideDown(two)).toThrow(/no room to slide/)
     extents.free(one)
     expect(() => extents.slideDown(three)).toThrow(/no room to slide/)
     expect(extents.slideDown(two)).toEqual({ offset: 0, length: 8 })
-    expect(extents.lowestFree).toEqual({ offset: 8, length: 8 })
+    expect(extents.slideDown(three)).toEqual({ offset: 8, length: 8 })
+    expect(extents.cheapestGap(1)).toEqual({ offset: 16, length: 48 })
+  })
+
+  it('finds the place where least has to be moved', () => {
+    // Occupied stretches between free ones of 2: of 5, 1, 3, 1 and 4.
+    const extents = new ExtentAllocator(26, 1)
+    const live = [2, 5, 2, 1, 2, 3, 2, 1, 2, 4, 2].map((length) => extents.allocate(length)!)
+    for (const i of [0, 2, 4, 6, 8, 10]) extents.free(live[i]!)
+    const offsetFor = (length: number) => extents.cheapestGap(length)?.offset
+    expect(offsetFor(2)).toBe(0)
+    expect(offsetFor(3), 'one of the two that stand alone').toBe(live[2]!.offset)
+    expect(offsetFor(4)).toBe(live[2]!.offset)
+    expect(offsetFor(5), 'one and three').toBe(live[2]!.offset)
+    expect(offsetFor(8), 'one, three and one').toBe(live[2]!.offset)
+    expect(offsetFor(10), 'all but the five').toBe(live[2]!.offset)
+    expect(offsetFor(12)).toBe(0)
+    expect(extents.cheapestGap(13)).toBeNull()
+    extents.free(live[9]!)
+    expect(offsetFor(8)).toBe(live[8]!.offset)
+  })
+
+  it('moves no more than any other stretch would cost', () => {
+    const step = fc.record({ free: fc.boolean(), pick: fc.nat(), length: fc.integer({ min: 1, max: 30 }) })
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), fc.integer({ min: 1, max: 120 }), (steps, length) => {
+        const extents = new ExtentAllocator(120, 1)
+        const live: Extent[] = []
+        for (const { free, pick, length: each } of steps) {
+          if (free && live.length) extents.free(live.splice(pick % live.length, 1)[0]!)
+          else live.push(...[extents.allocate(each)].filter((extent) => extent !== null))
+        }
+        // By hand: what lies between the ends of any stretch of memory that has so much free.
+        const isFree = Array<boolean>(120).fill(true)
+        for (const { offset, length: each } of live) isFree.fill(false, offset, offset + each)
+        let least = Infinity
+        for (let from = 0; from < 120; from++) {
+          if (!isFree[from]) continue
+          let free = 0
+          let to = from
+          while (to < 120 && free < length) if (isFree[to++]) free++
+          if (free >= length) least = Math.min(least, to - from - free)
+        }
+        let moved = 0
+        while (extents.hasFree(length) && !extents.canAllocate(length)) {
+          const gap = extents.cheapestGap(length)!
+          const next = live.findIndex(({ offset }) => offset === gap.offset + gap.length)
+          moved += live[next]!.length
+          live[next] = extents.slideDown(live[next]!)
+        }
+        expect(moved).toBe(least === Infinity ? 0 : least)
+      }),
+      { seed: 4, numRuns: 200 },
+    )
   })
 })
