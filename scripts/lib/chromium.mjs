@@ -82,7 +82,9 @@ export function chromiumEnvironment(path, env = process.env) {
   const { VK_DRIVER_FILES, VK_ICD_FILENAMES, LD_LIBRARY_PATH, ...others } = env
   const folder = dirname(path)
   const libraries = existsSync(join(folder, 'libnss3.so')) ? { LD_LIBRARY_PATH: folder } : {}
-  return /** @type {Record<string, string>} */ ({ ...others, ...libraries })
+  // Without a language the page's is `en-US@posix`, which Intl refuses.
+  const language = { LANG: 'en_US.UTF-8', LANGUAGE: 'en_US' }
+  return /** @type {Record<string, string>} */ ({ ...others, ...language, ...libraries })
 }
 
 /**
