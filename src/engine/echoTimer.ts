@@ -34,10 +34,14 @@ export class EchoTimer {
 
   async #listen(): Promise<void> {
     const { echo, now, idlePeriod } = this.#port
-    const times: number[] = []
+    let times: number[] = []
     this.#isListening = true
     try {
+      let rest: number | null = null
       for (let period = idlePeriod(); period !== null && times.length < NUM_ECHOES; period = idlePeriod()) {
+        // What another rest began, this one does not go on with: the readback may have become slower since.
+        if (period !== rest) times = []
+        rest = period
         const askedAt = now()
         await echo()
         if (idlePeriod() === period) times.push(now() - askedAt)
