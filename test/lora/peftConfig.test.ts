@@ -5,6 +5,7 @@ import { targetedModules } from '../../src/lora/modules.ts'
 import { type PeftConfig, parsePeftConfig, rankAndScale } from '../../src/lora/peftConfig.ts'
 import { DEFAULT_MATCH_STEPS } from '../../src/lora/pythonRegex.ts'
 import type { JsonObject, JsonValue } from '../../src/weights/json.ts'
+import { cpuMs } from '../support/cpuTime.ts'
 import { TINY } from './makeAdapter.ts'
 import { readReferenceJson } from './referenceAdapters.ts'
 
@@ -152,14 +153,14 @@ describe('parsePeftConfig', () => {
     const many = config({
       rank_pattern: Object.fromEntries(Array.from({ length: 500 }, (_, i) => [`((a|b|.?)*)*${i}x`, 1])),
     })
-    const start = performance.now()
+    const start = cpuMs()
     expect(refusal(() => rankAndScale(many, path, { steps: 20_000 }))).toMatchObject({
       code: 'adapter_pattern_invalid',
       param: 'rank_pattern',
     })
     const heavy = `(${'(.?){500}'.repeat(20)})x`
     expect(refusal(() => targets({ target_modules: heavy }))).toMatchObject({ code: 'adapter_pattern_invalid' })
-    expect(performance.now() - start).toBeLessThan(3000)
+    expect(cpuMs() - start).toBeLessThan(3000)
   })
 
   it('throws nothing but refusals for mutated configs', () => {

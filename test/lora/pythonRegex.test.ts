@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { compilePythonRegex, PythonRegexError } from '../../src/lora/pythonRegex.ts'
+import { cpuMs } from '../support/cpuTime.ts'
 
 interface Fixture {
   readonly python: string
@@ -67,18 +68,18 @@ describe('compilePythonRegex', () => {
 
   it('is not slowed by patterns that make backtracking explode', () => {
     const text = `${'a'.repeat(4000)}!`
-    const start = performance.now()
+    const start = cpuMs()
     for (const pattern of ['(a+)+$', '(a*)*b', '(a|aa)+$', '(a|a)*$', '(.*)*x', '(?:a?){200}a{200}$', '((a*)*)*$']) {
       expect(compilePythonRegex(pattern).fullmatch(text), pattern).toBe(false)
     }
-    expect(performance.now() - start).toBeLessThan(2000)
+    expect(cpuMs() - start).toBeLessThan(2000)
   })
 
   it('shares one class test among its copies', () => {
     const ranges = Array.from({ length: 3000 }, () => 'b-c').join('')
-    const start = performance.now()
+    const start = cpuMs()
     expect(compilePythonRegex(`[${ranges}]{9000}`).match('d')).toBe(false)
-    expect(performance.now() - start).toBeLessThan(1000)
+    expect(cpuMs() - start).toBeLessThan(1000)
   })
 
   it('stops at the budget', () => {

@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { StopStringError } from '../../src/text/errors.ts'
 import { StopStrings } from '../../src/text/stopStrings.ts'
+import { cpuMs } from '../support/cpuTime.ts'
 
 /** The definition, searched the slow way: the stop that ends first wins, of several the one given first. */
 function naive(text: string, stops: readonly string[]): { end: number; stop: string } | null {
@@ -97,10 +98,10 @@ describe('StopStrings', () => {
 
   it('is linear in the text, also for a periodic stop string', () => {
     const matcher = new StopStrings([`${'a'.repeat(5000)}b`])
-    const started = performance.now()
+    const started = cpuMs()
     let out = 0
     for (let i = 0; i < 100; i++) out += matcher.push('a'.repeat(5000)).emit.length
     expect(out).toBe(99 * 5000)
-    expect(performance.now() - started).toBeLessThan(20_000)
+    expect(cpuMs() - started).toBeLessThan(20_000)
   })
 })
