@@ -1,7 +1,7 @@
 // add_norm: residual[row] += delta[row] + bias; normed[row] = gain * residual[row] / sqrt(mean(residual[row]^2) + eps)
 // Work.   One team owns one row; its lanes stride over it, four elements at a time, once to add and square and once to
 //         scale.
-// Data.   residual, delta, normed [rows, hidden]; gain, bias [hidden]. With GATHER the output rows are the logits rows:
+// Data.   residual, delta, normed [rows, hidden], normed as activations are stored; gain, bias [hidden]. With GATHER the output rows are the logits rows:
 //         row i is the norm of the residual row that the step's i-th logits row names, and residual is only read. The
 //         included gain decides whether adapters are asked for a gain of their own.
 // Sums.   f32 with fma in each lane, then over the team. The addition rounds as residual + (delta + bias).
@@ -10,6 +10,7 @@
 //#include "step"
 //#include "team"
 //#include "gain"
+//#include "activations"
 
 const ADD = true; // add delta and write residual
 const HAS_BIAS = false; // the projection that made delta has a bias
@@ -27,7 +28,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read> delta: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read> bias: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> residual: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read_write> normed: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read_write> normed: array<Activation4>;
 
 /// The base's gain, or where `own` is not 0 that of the row's adapter.
 fn gain4(own: u32, i: u32) -> vec4<f32> {
@@ -61,6 +62,6 @@ fn main(team: Team, @builtin(workgroup_id) group: vec3<u32>) {
   let out = out_row * params.hidden4;
   let own = own_gain(row, params.slot_words, params.gain_word);
   for (var i = team_lane(team); i < params.hidden4; i += team_lanes(team)) {
-    normed[out + i] = gain4(own, i) * (residual[start + i] * scale);
+    normed[out + i] = to_activation(gain4(own, i) * (residual[start + i] * scale));
   }
 }

@@ -4,9 +4,9 @@
 //         each sums values over its own elements of the head. x of the grid covers the key/value heads times the teams
 //         that each takes, y the rows, and z the splits when the step has several.
 // Data.   q: the first part of each row of qkv, [rows, (heads + 2 kv_heads) * head_dim]; keys, values [slot, kv_heads,
-//         head_dim] in blocks of BLOCK slots that the row's block table names; out [rows, heads * head_dim]; partials
-//         [rows, splits, heads] of (m, l, -, -) and the head's unnormalised sum. Lanes without a position of
-//         their own are given a valid one, so that what lies in an unused slot is never read.
+//         head_dim] in blocks of BLOCK slots that the row's block table names; out [rows, heads * head_dim], as
+//         activations are stored; partials [rows, splits, heads] of (m, l, -, -) and the head's unnormalised sum. Lanes
+//         without a position of their own are given a valid one, so that what lies in an unused slot is never read.
 // Sums.   Online softmax in f32 over each SPLIT positions, then the splits merged in order. One team does both when the
 //         step counts one split; else each split has a team and attention_merge completes them in the same arithmetic,
 //         so results depend neither on the number of splits, nor on chunking, nor on the other rows.
@@ -16,6 +16,7 @@
 //#include "team"
 //#include "cache"
 //#include "attention_state"
+//#include "activations"
 
 const HEADS = 3u; // query heads of a team
 const LANE4 = 2u; // head_dim / 4 over the fewest lanes, rounded up
@@ -36,7 +37,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read> qkv: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> keys: array<Cached4>;
 @group(0) @binding(4) var<storage, read> values: array<Cached4>;
-@group(0) @binding(5) var<storage, read_write> out: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> out: array<Activation4>;
 @group(0) @binding(6) var<storage, read_write> partials: array<vec4<f32>>;
 
 @compute @workgroup_size(WORKGROUP)
@@ -79,7 +80,7 @@ fn main(team: Team, @builtin(workgroup_id) group: vec3<u32>) {
   }
   team_sync();
 
-  var merged: array<State, HEADS>; // over the splits done so far; their sums of values wait in out
+  var merged: array<State, HEADS>; // over the splits done so far; their sums of values wait in partials
   for (var h = 0u; h < HEADS; h++) { merged[h] = State(LOWEST, 0.0); }
   // 0, but the compiler does not know: loops that it can count are unrolled, and take half a minute to compile on lavapipe.
   let none = select(0u, 1u, params.head4 != HEAD4);
@@ -141,17 +142,17 @@ fn main(team: Team, @builtin(workgroup_id) group: vec3<u32>) {
       merged[h] = state;
       let head = head_first + h;
       if (share_first + h >= SHARE) { continue; }
-      let at = select((row * heads + head) * HEAD4, partial_at(row, splits, group.z, heads, head) + 1u, splits > 1u);
+      let at = partial_at(row, splits, group.z, heads, head) + 1u;
       for (var i = 0u; i < LANE4; i++) {
         let d = lane + i * lanes;
         if (d >= HEAD4) { continue; }
-        if (splits > 1u) {
-          partials[at + d] = part[h * LANE4 + i];
-          continue;
-        }
         var sum = part[h * LANE4 + i];
-        if (split > split_first) { sum = merge_sum(factors, out[at + d], sum); }
-        out[at + d] = select(sum, sum / merged[h].total, split + 1u == split_end);
+        if (split > split_first) { sum = merge_sum(factors, partials[at + d], sum); }
+        if (splits > 1u || split + 1u < split_end) {
+          partials[at + d] = sum;
+        } else {
+          out[(row * heads + head) * HEAD4 + d] = to_activation(sum / merged[h].total);
+        }
       }
       if (splits > 1u && lane == 0u) { partials[at - 1u] = vec4<f32>(mine.most, mine.total, 0.0, 0.0); }
     }

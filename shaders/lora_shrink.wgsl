@@ -2,7 +2,7 @@
 // Work.   One team owns R columns of one tile (rows of one adapter) and one slice of k. Its lanes stride over the slice
 //         together, four elements at a time. Tiles of several rows go N rows at a time, so that an A row read once
 //         serves N of them. x of the grid covers the columns of the largest rank, y the tiles, z the slices.
-// Data.   x [rows, in] f32; A in slab, see lora_table; down [splits, row_capacity, columns] f32. Rows of the base are in
+// Data.   x [rows, in] as activations are stored; A in slab, see lora_table; down [splits, row_capacity, columns] f32. Rows of the base are in
 //         no tile: nothing is done for them.
 // Sums.   Each lane adds its terms in order of k with fma, then the team adds its lanes: the same order for every tile,
 //         and for every rank beside it. lora_expand adds the slices, in order.
@@ -12,6 +12,7 @@
 //#include "team"
 //#include "lora_table"
 //#include "lora_slab"
+//#include "activations"
 
 const R = 8u; // columns of a team
 const N = 4u; // rows at a time
@@ -30,7 +31,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> step_words: array<u32>;
 @group(0) @binding(2) var<storage, read> table: array<u32>;
 @group(0) @binding(3) var<storage, read> slab: array<vec2<u32>>;
-@group(0) @binding(4) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> x: array<Activation4>;
 @group(0) @binding(5) var<storage, read_write> down: array<f32>;
 
 /// Sums of this lane, [rows, R]: `rows` (at most N) rows from `row`, R columns from `column`. dtype and rows are literals.
@@ -44,7 +45,7 @@ fn walk(dtype: u32, rows: u32, team: Team, slice: vec2<u32>, a: LoraGroup, colum
   for (var i = 0u; i < rows * R; i++) { (*sums)[i] = 0.0; }
   for (var k = slice.x + team_lane(team); k < slice.y; k += team_lanes(team)) {
     var xs: array<vec4<f32>, N>;
-    for (var n = 0u; n < rows; n++) { xs[n] = x[x_at[n] + k]; }
+    for (var n = 0u; n < rows; n++) { xs[n] = from_activation(x[x_at[n] + k]); }
     for (var r = 0u; r < R; r++) {
       let ws = slab4(dtype, a_at[r] + k * pairs);
       for (var n = 0u; n < rows; n++) {

@@ -2,7 +2,7 @@
 // Work.   One team owns R outputs of N rows. Its lanes stride over k together, four at a time, and keep R * N sums in
 //         registers: each weight is read once for N rows, each activation once for R outputs. x of the grid covers the
 //         rows, y the outputs: teams that run one after another, or at once, read the same weights.
-// Data.   x [rows, in] f32; w [out, in] in its own width (one shard of a matrix); y [rows, out_stride] f32. Edges are
+// Data.   x [rows, in] as activations are stored; w [out, in] in its own width (one shard of a matrix); y [rows, out_stride] f32. Edges are
 //         clamped, not branched on: superfluous outputs and rows are computed again and not written.
 // Sums.   Each lane adds its terms in order of k with fma, then the team adds its lanes. An output is summed in the same
 //         order for every R and N, so all row regimes agree to the bit.
@@ -11,6 +11,7 @@
 //#include "step"
 //#include "team"
 //#include "weights"
+//#include "activations"
 
 const R = 4u; // outputs of a team
 const N = 1u; // rows of a team
@@ -25,7 +26,7 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> step_words: array<u32>;
 @group(0) @binding(2) var<storage, read> w: array<Packed4>;
-@group(0) @binding(3) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> x: array<Activation4>;
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
 
 @compute @workgroup_size(WORKGROUP)
@@ -44,7 +45,7 @@ fn main(team: Team, @builtin(workgroup_id) group: vec3<u32>) {
   var sums: array<f32, TEAM_SUMS>; // [R, N]
   for (var k = team_lane(team); k < in4; k += team_lanes(team)) {
     var xs: array<vec4<f32>, N>;
-    for (var n = 0u; n < N; n++) { xs[n] = x[x_at[n] + k]; }
+    for (var n = 0u; n < N; n++) { xs[n] = from_activation(x[x_at[n] + k]); }
     for (var r = 0u; r < R; r++) {
       let ws = weights4(w[w_at[r] + k]);
       for (var n = 0u; n < N; n++) {

@@ -2,7 +2,7 @@
 // Work.   One team owns R own rows of the output layer, for one tile of logits rows (of one adapter), N at a time. Its
 //         lanes stride over k together, four elements at a time. x of the grid covers the most own rows that an adapter of
 //         the step brings, y the tiles. Dispatched after the base's matmul, whose logits it replaces.
-// Data.   x [logits rows, in] f32; W in slab in its own width with the list of its tokens, see lora_table; y [logits rows,
+// Data.   x [logits rows, in] as activations are stored; W in slab in its own width with the list of its tokens, see lora_table; y [logits rows,
 //         vocab] f32.
 // Sums.   Each lane adds its terms in order of k with fma, then the team adds its lanes: as matmul does.
 // Limits. in is a multiple of 4; R * N and R are powers of two.
@@ -11,6 +11,7 @@
 //#include "team"
 //#include "lora_table"
 //#include "lora_slab"
+//#include "activations"
 
 const R = 4u; // own rows of a team
 const N = 4u; // logits rows at a time
@@ -26,7 +27,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> step_words: array<u32>;
 @group(0) @binding(2) var<storage, read> table: array<u32>;
 @group(0) @binding(3) var<storage, read> slab: array<vec2<u32>>;
-@group(0) @binding(4) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> x: array<Activation4>;
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;
 
 /// Sums of [rows, R]: `rows` (a literal, at most N) logits rows from `row`, R own rows from `first`.
@@ -40,7 +41,7 @@ fn walk(rows: u32, team: Team, own: LoraRows, first: u32, row: u32, row_last: u3
   for (var i = 0u; i < rows * R; i++) { (*sums)[i] = 0.0; }
   for (var k = team_lane(team); k < params.in4; k += team_lanes(team)) {
     var xs: array<vec4<f32>, N>;
-    for (var n = 0u; n < rows; n++) { xs[n] = x[x_at[n] + k]; }
+    for (var n = 0u; n < rows; n++) { xs[n] = from_activation(x[x_at[n] + k]); }
     for (var r = 0u; r < R; r++) {
       let ws = slab4(own.dtype, w_at[r] + k * pairs);
       for (var n = 0u; n < rows; n++) {

@@ -1,8 +1,11 @@
 // silu_mul: act[row, i] = silu(gate + gate bias) * (up + up bias), silu(g) = g / (1 + exp(-g))
 // Work.   One invocation computes four elements of one row: x along the row, y over the rows.
-// Data.   gate_up [rows, 2 * inter]: a row's gates, then its ups; bias [2 * inter] likewise; act [rows, inter].
+// Data.   gate_up [rows, 2 * inter]: a row's gates, then its ups; bias [2 * inter] likewise; act [rows, inter], as
+//         activations are stored.
 // Limits. inter is a multiple of 4.
 // Twin.   src/model/kernels/siluMul.ts; checked against test/support/reference/siluMul.ts.
+//#include "activations"
+
 const HAS_BIAS = false;
 
 struct Params {
@@ -11,7 +14,7 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> gate_up: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> act: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> act: array<Activation4>;
 
 @compute @workgroup_size(32)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -26,5 +29,5 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     up += bias[inter4 + i];
   }
   // The bound keeps exp() finite; beyond it silu is zero to the last bit that matters.
-  act[row * inter4 + i] = gate / (1.0 + exp(min(-gate, vec4<f32>(88.0)))) * up;
+  act[row * inter4 + i] = to_activation(gate / (1.0 + exp(min(-gate, vec4<f32>(88.0)))) * up);
 }

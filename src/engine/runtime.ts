@@ -110,7 +110,8 @@ export class Runtime {
       owned.buffers.push(step!, registers!)
       const stepInputs = { step: step!, registers: registers! }
       const tuner = await KernelTuner.open(gpu, spec, weights.layers[0]!.matrices.mlp_in.dtype, options.tuning)
-      const parts = { ...stepInputs, spec, weights, kv, adapters: pool, limits: sizes }
+      const { activationDtype } = sizes
+      const parts = { ...stepInputs, spec, weights, kv, adapters: pool, limits: sizes, activationDtype }
       const forward = owned.closes(await ForwardPass.create(gpu, parts, tuner.tuning))
       pool.onLoad((use) => forward.prepareAdapter(use))
       const sampler = owned.closes(

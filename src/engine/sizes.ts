@@ -4,7 +4,7 @@
  */
 import { LorikeetError } from '../errors.ts'
 import type { Gpu } from '../gpu/gpu.ts'
-import type { CacheDtype } from '../model/kernels/includes.ts'
+import type { ActivationDtype, CacheDtype } from '../model/kernels/includes.ts'
 import { BLOCK_SIZE, kvBlockBytes, kvBlocksWithin } from '../model/kvCache.ts'
 import type { ModelSpec } from '../model/spec.ts'
 import type { RunnerLimits } from './batch.ts'
@@ -20,6 +20,8 @@ export interface EngineSizes {
   readonly kvCacheMemory?: number
   /** Element type of the KV cache. Default F32; F16 holds twice the tokens and rounds keys and values to halves. */
   readonly kvCacheDtype?: CacheDtype
+  /** Element type of what projections read between kernels. Default F32; F16 rounds it to halves, sums stay f32. */
+  readonly activationDtype?: ActivationDtype
   /** Bytes of GPU memory for adapters. Default 256 MiB. */
   readonly loraMemory?: number
   /** Adapters on the GPU at once. Default 256; loraMemory usually bounds them first. */
@@ -51,11 +53,12 @@ export interface SizePlan extends RunnerLimits {
   readonly maxSlots: number
   readonly maxLoraRank: number
   readonly kvCacheDtype: CacheDtype
+  readonly activationDtype: ActivationDtype
 }
 
 /** @throws SizeError naming the option that is impossible for this model or device. */
 export function planSizes(gpu: Gpu, spec: ModelSpec, wanted: EngineSizes): SizePlan {
-  const { kvCacheDtype = 'F32', ...counts } = wanted
+  const { kvCacheDtype = 'F32', activationDtype = 'F32', ...counts } = wanted
   for (const [option, value] of Object.entries(counts)) {
     if (value !== undefined && !(Number.isSafeInteger(value) && value > 0)) {
       throw new SizeError(option, `must be a positive whole number, not ${value}`)
@@ -96,5 +99,6 @@ export function planSizes(gpu: Gpu, spec: ModelSpec, wanted: EngineSizes): SizeP
     maxSlots: wanted.maxLoras ?? 256,
     maxLoraRank: wanted.maxLoraRank ?? 512,
     kvCacheDtype,
+    activationDtype,
   }
 }

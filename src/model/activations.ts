@@ -1,7 +1,9 @@
 /** The static buffers that a step's rows pass through: allocated once for the largest step. */
 import type { Gpu } from '../gpu/gpu.ts'
 import type { Tracked } from '../gpu/ledger.ts'
+import { FLOAT_BYTES } from '../weights/dtype.ts'
 import { attentionPartialBytes } from './kernels/attention.ts'
+import type { ActivationDtype } from './kernels/includes.ts'
 import { groupShape, type ModelSpec } from './spec.ts'
 
 /** What the largest step is. */
@@ -16,7 +18,7 @@ export interface StepLimits {
   readonly maxLoraRank: number
 }
 
-/** f32 throughout: sums and the residual stream are f32 on every device. */
+/** f32, but for what projections read, which may be stored as halves: sums and the residual stream are always f32. */
 export interface Activations {
   /** [rows, hidden]: the residual stream. */
   readonly residual: Tracked
@@ -55,15 +57,24 @@ export function downRows({ maxRows, maxLogitsRows }: StepLimits): number {
 /** (row, split) pairs that attention may spread over teams in one step; steps with more let a team do all its splits. */
 export const MAX_ROW_SPLITS = 1024
 
-/** @throws GpuOutOfMemoryError, with nothing left allocated. */
+const READ_BY_PROJECTIONS: ReadonlySet<keyof Activations> = new Set(['normed', 'attended', 'activated', 'lastNormed'])
+
+/**
+ * @param dtype of what projections read
+ * @throws GpuOutOfMemoryError, with nothing left allocated.
+ */
 export async function allocateActivations(
   gpu: Gpu,
   spec: ModelSpec,
   limits: StepLimits,
   loraSplits: number,
+  dtype: ActivationDtype,
 ): Promise<Activations> {
   const { maxRows, maxLogitsRows } = limits
-  const floats = (label: string, count: number) => ({ label, purpose: 'activations' as const, byteLength: count * 4 })
+  const floats = (label: keyof Activations, count: number) => {
+    const bytes = READ_BY_PROJECTIONS.has(label) ? FLOAT_BYTES[dtype] : 4
+    return { label, purpose: 'activations' as const, byteLength: count * bytes }
+  }
   const heads = { heads: spec.numHeads, kvHeads: spec.numKvHeads, headDim: spec.headDim }
   const names = [
     'residual',
@@ -87,7 +98,7 @@ export async function allocateActivations(
     gateUp: maxRows * groupShape(spec, 'mlp_in').out,
     activated: maxRows * spec.intermediateSize,
     down: loraSplits * downRows(limits) * downColumns(limits.maxLoraRank),
-    partials: attentionPartialBytes(heads, MAX_ROW_SPLITS, 1) / 4,
+    partials: attentionPartialBytes(heads, Math.max(MAX_ROW_SPLITS, maxRows), 1) / 4,
     lastNormed: maxLogitsRows * spec.hiddenSize,
     logits: maxLogitsRows * spec.vocabSize,
   }

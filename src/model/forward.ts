@@ -58,17 +58,18 @@ export class ForwardPass {
 
   /** @throws GpuOutOfMemoryError, ShaderError; nothing is left allocated then. */
   static async create(gpu: Gpu, parts: ForwardParts, tuning?: KernelTuning): Promise<ForwardPass> {
-    const { spec, limits, weights, kv } = parts
+    const { spec, limits, weights, kv, activationDtype } = parts
     const made: Tracked[] = []
     try {
-      const activations = await allocateActivations(gpu, spec, limits, maxShrinkSplits(gpu, spec))
+      const activations = await allocateActivations(gpu, spec, limits, maxShrinkSplits(gpu, spec), activationDtype)
       made.push(...Object.values(activations))
       const angles = ropeTable(spec, limits.maxModelLen)
       const rope = await gpu.allocate({ label: 'rope angles', purpose: 'tables', byteLength: angles.byteLength })
       made.push(rope)
       await gpu.upload(rope, 0, new Uint8Array(angles.buffer))
       const tuned = new TunedKernels(gpu, tuning)
-      const kernels = await compileForward(gpu, spec, weights, kv.dtype, tuned)
+      const dtypes = { cache: kv.dtype, activations: activationDtype }
+      const kernels = await compileForward(gpu, spec, weights, dtypes, tuned)
       const binding = { gpu, parts, activations, rope, kernels, tuned }
       const outer = await planOuter(binding)
       made.push(outer.params)

@@ -7,7 +7,7 @@ import { type AddNormVariant, addNormKernel } from './kernels/addNorm.ts'
 import { attentionKernel, attentionMergeKernel } from './kernels/attention.ts'
 import type { KernelChoice } from './kernels/choice.ts'
 import { embedKernel } from './kernels/embed.ts'
-import type { CacheDtype } from './kernels/includes.ts'
+import type { ActivationDtype, CacheDtype } from './kernels/includes.ts'
 import { matmulKernel } from './kernels/matmul.ts'
 import { ropeKvKernel } from './kernels/ropeKv.ts'
 import { siluMulKernel } from './kernels/siluMul.ts'
@@ -29,12 +29,15 @@ export interface ForwardKernels extends Readonly<Record<NormStage, Kernel>> {
 /** Norms by what comes before them. */
 export type NormStage = 'first' | 'attn' | 'mlp' | 'final'
 
-export function normVariants({ bias }: ModelSpec): Readonly<Record<NormStage, AddNormVariant>> {
+export function normVariants(
+  { bias }: ModelSpec,
+  activations: ActivationDtype,
+): Readonly<Record<NormStage, AddNormVariant>> {
   return {
-    first: { add: false, bias: false, gather: false },
-    attn: { add: true, bias: bias.mlp, gather: false },
-    mlp: { add: true, bias: bias.o, gather: false },
-    final: { add: true, bias: bias.mlp, gather: true },
+    first: { add: false, bias: false, gather: false, activations },
+    attn: { add: true, bias: bias.mlp, gather: false, activations },
+    mlp: { add: true, bias: bias.o, gather: false, activations },
+    final: { add: true, bias: bias.mlp, gather: true, activations },
   }
 }
 
@@ -43,21 +46,21 @@ export async function compileForward(
   gpu: Gpu,
   spec: ModelSpec,
   weights: ModelWeights,
-  cache: CacheDtype,
+  { cache, activations }: { readonly cache: CacheDtype; readonly activations: ActivationDtype },
   tuned: TunedKernels,
 ): Promise<ForwardKernels> {
   const { can } = gpu
   const get = ({ definition, specialisation }: KernelChoice) => gpu.kernel(definition, specialisation)
   const attention = { heads: spec.numHeads, kvHeads: spec.numKvHeads, headDim: spec.headDim }
   const { bias } = spec
-  const norms = normVariants(spec)
+  const norms = normVariants(spec, activations)
   const dtypes = new Set([
     weights.lmHead.dtype,
     ...weights.layers.flatMap(({ matrices }) => GROUPS.map((group) => matrices[group].dtype)),
   ])
   const matmul = [...dtypes].map(async (dtype) => {
     const variants = ROW_CLASSES.map(async (rows) => {
-      const choose = ({ matmul }: KernelTuning) => matmulKernel(can, dtype, matmul[rows])
+      const choose = ({ matmul }: KernelTuning) => matmulKernel(can, dtype, matmul[rows], activations)
       return [rows, await tuned.get(`matmul ${dtype} ${rows}`, choose)] as const
     })
     return [dtype, new Map(await Promise.all(variants))] as const
@@ -69,15 +72,17 @@ export async function compileForward(
     mlp: addNormKernel(can, norms.mlp),
     final: addNormKernel(can, norms.final),
     ropeKv: ropeKvKernel(can, { bias: bias.qkv, qkNorm: spec.qkNorm, cache }),
-    attentionMerge: attentionMergeKernel(attention),
-    activation: siluMulKernel({ bias: bias.mlp }),
+    attentionMerge: attentionMergeKernel(attention, activations),
+    activation: siluMulKernel({ bias: bias.mlp, activations }),
   }
   const compiled = await Promise.all(
     Object.entries(single).map(async ([name, choice]) => [name, await get(choice)] as const),
   )
   return {
     ...(Object.fromEntries(compiled) as Record<keyof typeof single, Kernel>),
-    attention: await tuned.get('attention', (tuning) => attentionKernel(can, attention, cache, tuning.attention)),
+    attention: await tuned.get('attention', (tuning) =>
+      attentionKernel(can, attention, cache, tuning.attention, activations),
+    ),
     matmul: new Map(await Promise.all(matmul)),
   }
 }

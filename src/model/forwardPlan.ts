@@ -11,7 +11,7 @@ import { type AdapterFeature, type Buffers, type DeferredKernel, DeferredKernels
 import { type ForwardKernels, type NormStage, normVariants } from './forwardKernels.ts'
 import { addNormKernel, addNormParams } from './kernels/addNorm.ts'
 import type { KernelChoice } from './kernels/choice.ts'
-import type { TileRows } from './kernels/includes.ts'
+import type { ActivationDtype, TileRows } from './kernels/includes.ts'
 import { loraExpandParams } from './kernels/loraExpand.ts'
 import { loraScaleBiasParams } from './kernels/loraScaleBias.ts'
 import { loraShrinkParams } from './kernels/loraShrink.ts'
@@ -42,6 +42,8 @@ export interface ForwardParts {
   /** u32 [maxSpans]: tokens that an earlier step left for the next. */
   readonly registers: Tracked
   readonly limits: StepLimits
+  /** Of what projections read. */
+  readonly activationDtype: ActivationDtype
 }
 
 /** A matrix times rows: one dispatch per shard, in the variant for the step's number of rows. */
@@ -114,14 +116,14 @@ export class Binder {
   /** `place`: as adapters count layers. */
   norm(stage: NormStage, place: number, gain: Vector, bias: Vector | null, normed: Tracked): NormPlan {
     const { parts, activations, kernels, gpu } = this.binding
-    const { spec, step } = parts
+    const { spec, step, activationDtype } = parts
     const { delta, residual } = activations
     const name = ({ first: 'input', attn: 'input', mlp: 'post', final: 'final' } as const)[stage]
     const shape = { hidden: spec.hiddenSize, eps: spec.normEps }
     const params = this.params.add(addNormParams(shape, gainPlace(spec, place, name)))
     const buffers = { params, step, gain, delta, bias: bias ?? gain, residual, normed }
     const label = `${name} norm`
-    const choice = addNormKernel(gpu.can, { ...normVariants(spec)[stage], ownGain: true })
+    const choice = addNormKernel(gpu.can, { ...normVariants(spec, activationDtype)[stage], ownGain: true })
     const group = name === 'final' ? 'head' : 'attn_in'
     const own = this.ownGains(choice, slabLayer(spec, place, group), buffers, label)
     return { base: kernels[stage].bind(buffers, label), own }

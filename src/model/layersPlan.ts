@@ -70,6 +70,7 @@ export async function planLayers(binding: ForwardBinding, { layers, numFolds }: 
         binding.gpu,
         binding.tuned,
         plans.flatMap(({ groups }) => GROUPS.map((group) => groups[group].lora)),
+        binding.parts.activationDtype,
       ),
       deferred: binder.deferred,
       params: binder.params.buffer,

@@ -8,6 +8,7 @@ import type { BoundKernel } from '../gpu/kernel.ts'
 import type { FloatDtype } from '../weights/dtype.ts'
 import type { Buffers } from './deferredKernels.ts'
 import type { KernelChoice } from './kernels/choice.ts'
+import type { ActivationDtype } from './kernels/includes.ts'
 import { loraExpandKernel } from './kernels/loraExpand.ts'
 import { loraScaleBiasKernel } from './kernels/loraScaleBias.ts'
 import { loraShrinkKernel } from './kernels/loraShrink.ts'
@@ -36,15 +37,18 @@ export class LoraPlan {
   readonly #gpu: Gpu
   readonly #tuned: TunedKernels
   readonly #groups: readonly LoraGroup[]
+  readonly #activations: ActivationDtype
   #dtypes: ReadonlySet<FloatDtype> = new Set()
   #scaleBias = false
   #bound: ReadonlyMap<LoraGroup, LoraKernels> = new Map()
   #last: Promise<void> = Promise.resolve()
 
-  constructor(gpu: Gpu, tuned: TunedKernels, groups: readonly LoraGroup[]) {
+  /** @param activations element type of what shrink reads */
+  constructor(gpu: Gpu, tuned: TunedKernels, groups: readonly LoraGroup[], activations: ActivationDtype = 'F32') {
     this.#gpu = gpu
     this.#tuned = tuned
     this.#groups = groups
+    this.#activations = activations
   }
 
   /**
@@ -75,7 +79,9 @@ export class LoraPlan {
     const compile = ({ definition, specialisation }: KernelChoice) => this.#gpu.kernel(definition, specialisation)
     // What is compiled already is not compiled again.
     const [shrink, expand, scale] = await Promise.all([
-      dtypes.size > 0 ? this.#tuned.get(`shrink ${name}`, ({ shrink }) => loraShrinkKernel(can, types, shrink)) : null,
+      dtypes.size > 0
+        ? this.#tuned.get(`shrink ${name}`, ({ shrink }) => loraShrinkKernel(can, types, shrink, this.#activations))
+        : null,
       dtypes.size > 0 ? this.#tuned.get(`expand ${name}`, ({ expand }) => loraExpandKernel(can, types, expand)) : null,
       scaleBias ? compile(loraScaleBiasKernel()) : null,
     ])

@@ -65,9 +65,12 @@ function bindOuter(binder: Binder): OuterPlan {
     embedDown: binder.defer('embeddingLora', embedDownKernel(), embedDown, { registers, down }),
     embedLora,
     lmHead: binder.matmul(weights.lmHead, lastNormed, logits, vocab, 'logits', 'lm_head'),
-    ownHead: binder.defer('ownHead', ownHeadKernel(gpu.can), ownHead, { x: lastNormed, y: logits }),
+    ownHead: binder.defer('ownHead', ownHeadKernel(gpu.can, parts.activationDtype), ownHead, {
+      x: lastNormed,
+      y: logits,
+    }),
     headLora,
-    lora: new LoraPlan(gpu, binder.binding.tuned, [embedLora, headLora]),
+    lora: new LoraPlan(gpu, binder.binding.tuned, [embedLora, headLora], parts.activationDtype),
     deferred: binder.deferred,
     params: binder.params.buffer,
   }

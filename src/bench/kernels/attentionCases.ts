@@ -51,7 +51,7 @@ export function attentionCase(
       const params = await bench.upload(attentionParams(shape, null))
       const qkv = await bench.upload(ramp(rows * (shape.heads + 2 * shape.kvHeads) * shape.headDim))
       const out = await bench.zeros(queries * 4)
-      const partials = await bench.zeros(splits > 1 ? attentionPartialBytes(shape, rows, splits) : 16)
+      const partials = await bench.zeros(attentionPartialBytes(shape, rows, splits))
       const merge =
         splits > 1
           ? [

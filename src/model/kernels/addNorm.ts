@@ -4,7 +4,14 @@ import type { Capabilities } from '../../gpu/capabilities.ts'
 import type { Grid, KernelDefinition } from '../../gpu/kernel.ts'
 import type { GainPlace } from '../adapterTable.ts'
 import { type KernelChoice, paramWords } from './choice.ts'
-import { GAIN_BASE_INCLUDE, GAIN_OWN_INCLUDE, OWN_GAIN_BINDINGS, STEP_INCLUDE } from './includes.ts'
+import {
+  ACTIVATION_INCLUDES,
+  type ActivationDtype,
+  GAIN_BASE_INCLUDE,
+  GAIN_OWN_INCLUDE,
+  OWN_GAIN_BINDINGS,
+  STEP_INCLUDE,
+} from './includes.ts'
 import { teamGrid, teamShape } from './team.ts'
 
 const definition: KernelDefinition = {
@@ -31,10 +38,12 @@ export interface AddNormVariant {
   readonly gather: boolean
   /** Rows may have a gain of their adapter's; binds its table and slab too. Default false. */
   readonly ownGain?: boolean
+  /** Of `normed`. Default F32. */
+  readonly activations?: ActivationDtype
 }
 
 export function addNormKernel(can: Capabilities, variant: AddNormVariant): KernelChoice {
-  const { add, bias, gather, ownGain = false } = variant
+  const { add, bias, gather, ownGain = false, activations = 'F32' } = variant
   const team = teamShape(can)
   return {
     definition: ownGain ? ownDefinition : definition,
@@ -44,6 +53,7 @@ export function addNormKernel(can: Capabilities, variant: AddNormVariant): Kerne
         step: STEP_INCLUDE,
         team: team.source,
         gain: ownGain ? GAIN_OWN_INCLUDE : GAIN_BASE_INCLUDE,
+        ...ACTIVATION_INCLUDES[activations],
       },
     },
   }

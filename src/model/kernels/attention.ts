@@ -11,7 +11,7 @@ import type { Capabilities } from '../../gpu/capabilities.ts'
 import type { Grid, KernelDefinition } from '../../gpu/kernel.ts'
 import { type Fold, ONE_FOLD } from '../layerList.ts'
 import { type KernelChoice, PLAIN_WORKGROUP, paramWords } from './choice.ts'
-import { CACHE_INCLUDE, type CacheDtype, STEP_INCLUDE } from './includes.ts'
+import { ACTIVATION_INCLUDES, type ActivationDtype, CACHE_INCLUDES, type CacheDtype, STEP_INCLUDE } from './includes.ts'
 import { teamGrid, teamShape } from './team.ts'
 import { defaultTuning, type KernelTuning } from './tuning.ts'
 
@@ -27,8 +27,8 @@ const definition: KernelDefinition = {
     { name: 'qkv', access: 'read' }, //        [rows, (heads + 2 kvHeads) * headDim]
     { name: 'keys', access: 'read' }, //       [slots, kvHeads, headDim]
     { name: 'values', access: 'read' }, //     [slots, kvHeads, headDim]
-    { name: 'out', access: 'write' }, //       [rows, heads * headDim]; written with one split
-    { name: 'partials', access: 'write' }, //  see attentionPartialBytes(); written with several
+    { name: 'out', access: 'write' }, //       [rows, heads * headDim], as activations are stored; written with one split
+    { name: 'partials', access: 'write' }, //  see attentionPartialBytes()
   ],
 }
 
@@ -68,6 +68,7 @@ export function attentionKernel(
   { heads, kvHeads, headDim }: AttentionShape,
   cache: CacheDtype = 'F32',
   tuning: KernelTuning['attention'] = defaultTuning(can).attention,
+  activations: ActivationDtype = 'F32',
 ): KernelChoice {
   const team = teamShape(can)
   const { teamHeads, laneVectors } = teamWork(can, { heads, kvHeads, headDim }, tuning)
@@ -83,17 +84,26 @@ export function attentionKernel(
         TEAM_SLOTS: teamHeads * (1 + 4 * laneVectors),
         ...team.constants,
       },
-      includes: { step: STEP_INCLUDE, team: team.source, cache: CACHE_INCLUDE[cache], attention_state: state },
+      includes: {
+        step: STEP_INCLUDE,
+        team: team.source,
+        attention_state: state,
+        ...CACHE_INCLUDES[cache],
+        ...ACTIVATION_INCLUDES[activations],
+      },
     },
   }
 }
 
-export function attentionMergeKernel({ heads, kvHeads, headDim }: AttentionShape): KernelChoice {
+export function attentionMergeKernel(
+  { heads, kvHeads, headDim }: AttentionShape,
+  activations: ActivationDtype = 'F32',
+): KernelChoice {
   return {
     definition: mergeDefinition,
     specialisation: {
       constants: { HEAD4: headDim / 4, SHARE: heads / kvHeads, SPLIT: ATTENTION_SPLIT },
-      includes: { step: STEP_INCLUDE, attention_state: state },
+      includes: { step: STEP_INCLUDE, attention_state: state, ...ACTIVATION_INCLUDES[activations] },
     },
   }
 }
@@ -127,7 +137,10 @@ export function attentionMergeGrid({ heads, headDim }: AttentionShape, rows: num
   return [Math.ceil((heads * headDim) / 4 / PLAIN_WORKGROUP), rows]
 }
 
-/** Bytes of `partials` for a step: per row, split and head, what attention_state.wgsl lays out. */
+/**
+ * Bytes of `partials` for a step: per row, split and head, what attention_state.wgsl lays out. With one split they are
+ * the sums of a row whose positions take several, all done by one team.
+ */
 export function attentionPartialBytes({ heads, headDim }: AttentionShape, rows: number, splits: number): number {
   return rows * splits * heads * (headDim / 4 + 1) * 16
 }

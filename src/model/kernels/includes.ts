@@ -1,9 +1,12 @@
-/** Texts that several kernels include: the step's tables, weights by element type, norm gains, the adapters' table. */
+/** Texts that several kernels include: the step's tables, element types, norm gains, the adapters' table. */
 
+import activationsF16 from '../../../shaders/activations_f16.wgsl' with { type: 'text' }
+import activationsF32 from '../../../shaders/activations_f32.wgsl' with { type: 'text' }
 import cacheF16 from '../../../shaders/cache_f16.wgsl' with { type: 'text' }
 import cacheF32 from '../../../shaders/cache_f32.wgsl' with { type: 'text' }
 import gainBase from '../../../shaders/gain_base.wgsl' with { type: 'text' }
 import gainOwn from '../../../shaders/gain_own.wgsl' with { type: 'text' }
+import halves from '../../../shaders/halves.wgsl' with { type: 'text' }
 import loraSlab from '../../../shaders/lora_slab.wgsl' with { type: 'text' }
 import loraTable from '../../../shaders/lora_table.wgsl' with { type: 'text' }
 import registers from '../../../shaders/registers.wgsl' with { type: 'text' }
@@ -55,4 +58,19 @@ export function loraDtypeConstants(dtypes: readonly FloatDtype[]): Readonly<Reco
 /** Element types of the KV cache. */
 export type CacheDtype = 'F32' | 'F16'
 
-export const CACHE_INCLUDE: Readonly<Record<CacheDtype, string>> = { F32: cacheF32, F16: cacheF16 }
+/** Element types of what projections read: normed rows, attention's output, the MLP's gated activation. */
+export type ActivationDtype = 'F32' | 'F16'
+
+type Includes = Readonly<Record<string, string>>
+
+/** For kernels that include "cache". */
+export const CACHE_INCLUDES: Readonly<Record<CacheDtype, Includes>> = {
+  F32: { cache: cacheF32 },
+  F16: { cache: cacheF16, halves },
+}
+
+/** For kernels that include "activations". */
+export const ACTIVATION_INCLUDES: Readonly<Record<ActivationDtype, Includes>> = {
+  F32: { activations: activationsF32 },
+  F16: { activations: activationsF16, halves },
+}

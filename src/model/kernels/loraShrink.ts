@@ -5,6 +5,8 @@ import type { Grid, KernelDefinition } from '../../gpu/kernel.ts'
 import type { FloatDtype } from '../../weights/dtype.ts'
 import { type KernelChoice, paramWords } from './choice.ts'
 import {
+  ACTIVATION_INCLUDES,
+  type ActivationDtype,
   LORA_DTYPES,
   LORA_SLAB_INCLUDE,
   LORA_TABLE_INCLUDE,
@@ -24,7 +26,7 @@ const definition: KernelDefinition = {
     { name: 'step', access: 'read' },
     { name: 'table', access: 'read' }, //  entries of (slot, layer, group)
     { name: 'slab', access: 'read' }, //   pages of adapters
-    { name: 'x', access: 'read' }, //      [rows, in]
+    { name: 'x', access: 'read' }, //      [rows, in], as activations are stored
     { name: 'down', access: 'write' }, //  [splits, rowCapacity, columns]
   ],
 }
@@ -32,11 +34,15 @@ const definition: KernelDefinition = {
 /** Rows at a time. */
 const ROWS_AT_A_TIME = 4
 
-/** @param dtypes element types that the adapters of a step may have; each costs compile time */
+/**
+ * @param dtypes element types that the adapters of a step may have; each costs compile time
+ * @param activations of x
+ */
 export function loraShrinkKernel(
   can: Capabilities,
   dtypes: readonly FloatDtype[] = LORA_DTYPES,
   { columns }: KernelTuning['shrink'] = defaultTuning(can).shrink,
+  activations: ActivationDtype = 'F32',
 ): KernelChoice {
   const team = teamShape(can)
   return {
@@ -54,6 +60,7 @@ export function loraShrinkKernel(
         team: team.source,
         lora_table: LORA_TABLE_INCLUDE,
         lora_slab: LORA_SLAB_INCLUDE,
+        ...ACTIVATION_INCLUDES[activations],
       },
     },
   }

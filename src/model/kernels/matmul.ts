@@ -4,7 +4,7 @@ import type { Capabilities } from '../../gpu/capabilities.ts'
 import type { Grid, KernelDefinition } from '../../gpu/kernel.ts'
 import type { FloatDtype } from '../../weights/dtype.ts'
 import { type KernelChoice, paramWords } from './choice.ts'
-import { STEP_INCLUDE, WEIGHTS_INCLUDE } from './includes.ts'
+import { ACTIVATION_INCLUDES, type ActivationDtype, STEP_INCLUDE, WEIGHTS_INCLUDE } from './includes.ts'
 import { teamGrid, teamShape } from './team.ts'
 import type { MatmulTuning } from './tuning.ts'
 
@@ -15,18 +15,32 @@ const definition: KernelDefinition = {
     { name: 'params', access: 'uniform' },
     { name: 'step', access: 'read' },
     { name: 'w', access: 'read' }, //   [out, in], a shard of the matrix
-    { name: 'x', access: 'read' }, //   [rows, in]
+    { name: 'x', access: 'read' }, //   [rows, in], as activations are stored
     { name: 'y', access: 'write' }, //  [rows, outStride]
   ],
 }
 
-export function matmulKernel(can: Capabilities, dtype: FloatDtype, { rows, outputs }: MatmulTuning): KernelChoice {
+/**
+ * @param dtype of the weights
+ * @param activations of x
+ */
+export function matmulKernel(
+  can: Capabilities,
+  dtype: FloatDtype,
+  { rows, outputs }: MatmulTuning,
+  activations: ActivationDtype = 'F32',
+): KernelChoice {
   const team = teamShape(can)
   return {
     definition,
     specialisation: {
       constants: { R: outputs, N: rows, TEAM_SUMS: outputs * rows, ...team.constants },
-      includes: { step: STEP_INCLUDE, team: team.source, weights: WEIGHTS_INCLUDE[dtype] },
+      includes: {
+        step: STEP_INCLUDE,
+        team: team.source,
+        weights: WEIGHTS_INCLUDE[dtype],
+        ...ACTIVATION_INCLUDES[activations],
+      },
     },
   }
 }

@@ -3,7 +3,13 @@ import source from '../../../shaders/own_head.wgsl' with { type: 'text' }
 import type { Capabilities } from '../../gpu/capabilities.ts'
 import type { Grid, KernelDefinition } from '../../gpu/kernel.ts'
 import { type KernelChoice, paramWords } from './choice.ts'
-import { LORA_SLAB_INCLUDE, LORA_TABLE_INCLUDE, STEP_INCLUDE } from './includes.ts'
+import {
+  ACTIVATION_INCLUDES,
+  type ActivationDtype,
+  LORA_SLAB_INCLUDE,
+  LORA_TABLE_INCLUDE,
+  STEP_INCLUDE,
+} from './includes.ts'
 import { teamGrid, teamShape } from './team.ts'
 
 const definition: KernelDefinition = {
@@ -14,7 +20,7 @@ const definition: KernelDefinition = {
     { name: 'step', access: 'read' },
     { name: 'table', access: 'read' }, //  entries of (slot, layer, group)
     { name: 'slab', access: 'read' }, //   pages of adapters
-    { name: 'x', access: 'read' }, //      [logits rows, in]
+    { name: 'x', access: 'read' }, //      [logits rows, in], as activations are stored
     { name: 'y', access: 'write' }, //     [logits rows, vocab]
   ],
 }
@@ -23,8 +29,8 @@ const definition: KernelDefinition = {
 const OWN_ROWS_PER_TEAM = 4
 const ROWS_AT_A_TIME = 4
 
-/** Serves adapters of every element type. */
-export function ownHeadKernel(can: Capabilities): KernelChoice {
+/** Serves adapters of every element type. `activations`: of x. */
+export function ownHeadKernel(can: Capabilities, activations: ActivationDtype = 'F32'): KernelChoice {
   const team = teamShape(can)
   return {
     definition,
@@ -40,6 +46,7 @@ export function ownHeadKernel(can: Capabilities): KernelChoice {
         team: team.source,
         lora_table: LORA_TABLE_INCLUDE,
         lora_slab: LORA_SLAB_INCLUDE,
+        ...ACTIVATION_INCLUDES[activations],
       },
     },
   }

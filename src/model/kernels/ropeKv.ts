@@ -6,7 +6,7 @@ import type { GainPlace } from '../adapterTable.ts'
 import { type Fold, ONE_FOLD } from '../layerList.ts'
 import { type KernelChoice, paramWords } from './choice.ts'
 import {
-  CACHE_INCLUDE,
+  CACHE_INCLUDES,
   type CacheDtype,
   GAIN_BASE_INCLUDE,
   GAIN_OWN_INCLUDE,
@@ -49,8 +49,8 @@ export function ropeKvKernel(can: Capabilities, variant: RopeKvVariant): KernelC
       includes: {
         step: STEP_INCLUDE,
         team: team.source,
-        cache: CACHE_INCLUDE[cache],
         gain: ownGain ? GAIN_OWN_INCLUDE : GAIN_BASE_INCLUDE,
+        ...CACHE_INCLUDES[cache],
       },
     },
   }

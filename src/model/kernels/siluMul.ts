@@ -2,6 +2,7 @@
 import source from '../../../shaders/silu_mul.wgsl' with { type: 'text' }
 import type { Grid, KernelDefinition } from '../../gpu/kernel.ts'
 import { type KernelChoice, PLAIN_WORKGROUP, paramWords } from './choice.ts'
+import { ACTIVATION_INCLUDES, type ActivationDtype } from './includes.ts'
 
 const definition: KernelDefinition = {
   name: 'silu_mul',
@@ -10,12 +11,17 @@ const definition: KernelDefinition = {
     { name: 'params', access: 'uniform' },
     { name: 'gateUp', access: 'read' }, //  [rows, 2 * inter]
     { name: 'bias', access: 'read' }, //    [2 * inter]; read with `bias` only, else bind anything readable
-    { name: 'act', access: 'write' }, //    [rows, inter]
+    { name: 'act', access: 'write' }, //    [rows, inter], as activations are stored
   ],
 }
 
-export function siluMulKernel(variant: { readonly bias: boolean }): KernelChoice {
-  return { definition, specialisation: { constants: { HAS_BIAS: variant.bias } } }
+/** @param variant.activations of act; default F32 */
+export function siluMulKernel(variant: {
+  readonly bias: boolean
+  readonly activations?: ActivationDtype
+}): KernelChoice {
+  const { bias, activations = 'F32' } = variant
+  return { definition, specialisation: { constants: { HAS_BIAS: bias }, includes: ACTIVATION_INCLUDES[activations] } }
 }
 
 export function siluMulParams(inter: number): Uint32Array<ArrayBuffer> {

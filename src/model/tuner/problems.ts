@@ -7,7 +7,13 @@ import type { Capabilities } from '../../gpu/capabilities.ts'
 import type { Grid } from '../../gpu/kernel.ts'
 import { type FloatDtype, fromFloat32 } from '../../weights/dtype.ts'
 import { ENTRY_HEAD, ENTRY_WORDS } from '../adapterTable.ts'
-import { type AttentionShape, attentionGrid, attentionKernel, attentionParams } from '../kernels/attention.ts'
+import {
+  type AttentionShape,
+  attentionGrid,
+  attentionKernel,
+  attentionParams,
+  attentionPartialBytes,
+} from '../kernels/attention.ts'
 import type { KernelChoice } from '../kernels/choice.ts'
 import { loraExpandGrid, loraExpandKernel, loraExpandParams } from '../kernels/loraExpand.ts'
 import { loraShrinkGrid, loraShrinkKernel, loraShrinkParams } from '../kernels/loraShrink.ts'
@@ -119,7 +125,7 @@ export function attentionProblem(
       keys,
       values,
       out: new Float32Array(rows * heads * headDim).fill(Number.NaN),
-      partials: new Float32Array(4),
+      partials: new Float32Array(attentionPartialBytes(shape, rows, 1) / 4),
     },
     output: 'out',
     expected: () => ({ values: attend(shape, { rows, context }, qkv, keys, values), tolerance: 1e-4 }),
