@@ -132,8 +132,11 @@ const LINES: readonly Line[] = [
     line: 'S12',
     what: 'share of time the device is idle',
     wanted: '<= 0.05',
-    script: 'runAhead',
-    found: one('S12', 'device', 'idleShare', 'ahead'),
+    script: 'idle',
+    found: (json) => [
+      at(json, 'S12 idle', 'ahead', 'idleShare', 'bestRound'),
+      at(json, 'S12 idle', 'ahead', 'idleShare', 'median'),
+    ],
   },
   { line: 'S13', what: 'loading over bare uploads', wanted: '<= 1.4', script: 'loading', found: pair('S13 loading') },
   {

@@ -1,6 +1,6 @@
 /**
  * What running ahead is worth (S12 of docs/performance.md): the decode rate when results come back late, against the same
- * rate when they do not; the share of time the device stands idle; and the time of JavaScript per step. SmolLM2-135M's
+ * rate when they do not; and the time of JavaScript per step. (The share of time the device stands idle: bench/idle.ts.) SmolLM2-135M's
  * shape, f16, made-up weights. Where the device computes, it is a small piece of it, so that a step is short against the
  * delays; on a machine that others use too, the best of several rounds says most. The same again on Dawn's null backend,
  * which computes nothing, with a timer that takes so long for each step: there only JavaScript and Dawn are measured.
@@ -77,14 +77,6 @@ function interval(steps: readonly StepTrace[]): number {
   return (steps.at(-1)!.arrivedAt - steps[0]!.arrivedAt) / (steps.length - 1)
 }
 
-/** Share of the time between the first step and the last in which the device ran none. */
-function idleShare(steps: readonly StepTrace[]): number | null {
-  const times = steps.flatMap(({ gpuTime }) => gpuTime ?? [])
-  if (times.length < 2) return null
-  const busy = times.reduce((sum, { begin, end }) => sum + end - begin, 0)
-  return 1 - busy / (times.at(-1)!.end - times[0]!.begin)
-}
-
 /** Rates with run-ahead and without, under each delay, rounds interleaved. */
 async function late(runtime: Runtime, runner: Runner, setDelay: (ms: number) => void, rounds: number) {
   await decode(runtime, runner, null, 8)
@@ -125,16 +117,9 @@ async function onDevice(rounds: number, layers: number) {
     faults.readbackDelayMs = ms
   }
   const rates = await late(runtime, runtime.runner, setDelay, rounds)
-  const idle: (number | null)[] = []
-  if (gpu.can.timestamps) {
-    gpu.profile('steps')
-    for (const depth of [null, 1]) idle.push(idleShare((await decode(runtime, runtime.runner, depth, 64)).steps))
-    gpu.profile(null)
-  }
   await runtime.close()
   gpu.close()
-  const [ahead, plain] = idle
-  return { device: gpu.can.adapter, layers, 'rates of the undelayed': rates, idleShare: { ahead, plain } }
+  return { device: gpu.can.adapter, layers, 'rates of the undelayed': rates }
 }
 
 /** Times what stands between `gpu.recorder()` and the end of `submit()`: encoding. */

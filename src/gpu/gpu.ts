@@ -11,6 +11,7 @@ import type { GpuHost } from './host.ts'
 import type { Kernel, KernelDefinition, Specialisation } from './kernel.ts'
 import { KernelCache } from './kernelCache.ts'
 import { BufferLedger, type BufferSpec, type Tracked } from './ledger.ts'
+import { Napper } from './nap.ts'
 import { Nudger } from './nudge.ts'
 import { type ProfileMode, Profiler } from './profiler.ts'
 import { ReadbackRing } from './readbackRing.ts'
@@ -29,7 +30,8 @@ export class Gpu {
   readonly #host: GpuHost
   readonly #kernels: KernelCache
   readonly #faults: Faults | null
-  readonly #nudger: Nudger | null
+  /** What must be done while somebody waits for the device, if anything. */
+  readonly #meanwhile: Nudger | Napper | null
   #profiler: Profiler | null = null
   #lost: GpuLostError | null = null
   #fault: InvariantError | null = null
@@ -40,7 +42,8 @@ export class Gpu {
     this.#faults = faults
     faults?.attach(device)
     this.device = device
-    this.#nudger = host.needsNudges ? new Nudger(() => device.queue.submit([])) : null
+    if (host.needsNudges) this.#meanwhile = new Nudger(() => device.queue.submit([]))
+    else this.#meanwhile = host.needsNaps ? new Napper() : null
     this.can = capabilitiesOf(adapter, device)
     this.#kernels = new KernelCache(device, this.can, this.counters)
     // A validation error outside any scope is a bug of ours: keep the first one and fail the next use of the device.
@@ -164,7 +167,7 @@ export class Gpu {
 
   /** Compiles (or finds) a kernel. @throws ShaderError */
   kernel(definition: KernelDefinition, wanted: Specialisation = {}): Promise<Kernel> {
-    return this.#kernels.get(definition, wanted)
+    return this.#noticed(this.#kernels.get(definition, wanted))
   }
 
   /** A recorder for one submit. A `timed` one is profiled while profiling is on; collect() is called once for each. */
@@ -217,9 +220,9 @@ export class Gpu {
     })
   }
 
-  /** A wait for the device, on hosts that would notice its end late. */
+  /** A wait for the device, on hosts that would notice its end late, or ask for it all the time. */
   #noticed<Result>(wait: Promise<Result>): Promise<Result> {
-    return this.#nudger ? this.#nudger.during(wait) : wait
+    return this.#meanwhile ? this.#meanwhile.during(wait) : wait
   }
 
   /** A lost device rejects what waits for it before it says that it is lost. */

@@ -10,6 +10,8 @@ export interface GpuHost {
   readonly implementation: string
   /** True where a result is noticed late unless something is submitted meanwhile. */
   readonly needsNudges?: boolean
+  /** True where waiting keeps a core busy, and a thread may sleep. */
+  readonly needsNaps?: boolean
   /** @throws NoGpuError with the host's own words when there is no adapter. */
   requestAdapter(wish: DeviceWish): Promise<GPUAdapter>
   /** Lets go of what keeps the host's GPU process or library alive. */

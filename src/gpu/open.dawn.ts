@@ -19,6 +19,7 @@ const alive = new Set<unknown>()
 export class DawnHost implements GpuHost {
   readonly name: GpuHost['name']
   readonly implementation = 'Dawn'
+  readonly needsNaps = true
   readonly #dawn: GPU
 
   private constructor(name: GpuHost['name'], dawn: GPU) {
