@@ -24,7 +24,7 @@ const IN_BROWSERS = [
   'test/model/kernels/*.test.ts',
   'test/model/{deferredKernels,loraPlan,penalties,sampler}.test.ts',
   'test/engine/{faults,gpuRunner,mixedBatch,sampling}.test.ts',
-  'test/goldens/{compositions,halfCache,otherModels}.test.ts',
+  'test/goldens/{compositions,halfActivations,halfCache,otherModels}.test.ts',
   'test/lora/pool.test.ts',
   'test/endToEnd/endToEnd.test.ts',
   ...(full ? ['test/goldens/*.test.ts', 'test/engine/equality.test.ts'] : []),

@@ -21,11 +21,14 @@ export interface EngineFlags extends DeviceFlags {
   readonly maxNumBatchedTokens?: number
   readonly kvCacheMemory?: number
   readonly kvCacheDtype?: 'auto' | 'float16' | 'float32'
+  readonly activationDtype?: 'auto' | 'float16' | 'float32'
   /** False: each step waits for the result of the one before. */
   readonly runAhead?: boolean
   readonly tune?: 'auto' | 'always' | 'never'
   readonly retune?: boolean
 }
+
+const DTYPES = ['auto', 'float16', 'float32']
 
 export function engineOptions(): readonly Option[] {
   const options = [
@@ -38,11 +41,11 @@ export function engineOptions(): readonly Option[] {
     new Option('--max-num-seqs <n>', 'requests that run at once (32)').argParser(readPositive),
     new Option('--max-num-batched-tokens <n>', 'token rows in one step').argParser(readPositive),
     new Option('--kv-cache-memory <size>', 'GPU memory for keys and values (512MiB)').argParser(readBytes),
-    new Option('--kv-cache-dtype <type>', 'keys and values in f32 (auto) or, twice as many, in f16').choices([
-      'auto',
-      'float16',
-      'float32',
-    ]),
+    new Option('--kv-cache-dtype <type>', 'keys and values in f32 (auto) or, twice as many, in f16').choices(DTYPES),
+    new Option(
+      '--activation-dtype <type>',
+      'what matrices are multiplied with in f32 (auto) or f16; doctor --model measures both',
+    ).choices(DTYPES),
     new Option('--no-run-ahead', 'plan each step only when the result of the one before is known'),
     new Option(
       '--tune <when>',
@@ -72,6 +75,7 @@ export function sizesOf(flags: EngineFlags): EngineSizes {
     ...given('maxNumBatchedTokens', flags.maxNumBatchedTokens),
     ...given('kvCacheMemory', flags.kvCacheMemory),
     ...(flags.kvCacheDtype === 'float16' && { kvCacheDtype: 'F16' as const }),
+    ...(flags.activationDtype === 'float16' && { activationDtype: 'F16' as const }),
     ...given('loraMemory', flags.loraMemory),
     ...given('maxLoras', flags.maxLoras),
     ...given('maxLoraRank', flags.maxLoraRank),

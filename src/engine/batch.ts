@@ -171,4 +171,6 @@ export interface RunnerLimits {
   /** Longest sequence, prompt and answer, in tokens. The block tables of a step have room for maxSpans of them. */
   readonly maxModelLen: number
   readonly vocabSize: number
+  /** Flags by which numbers are kept as halves, for errors. Default none. */
+  readonly halves?: readonly string[]
 }

@@ -100,6 +100,7 @@ export class Engine implements GenerationEngine {
     this.#pace = new Pace(options.depth)
     this.#port = {
       observer: options.observer ?? {},
+      halves: runner.limits.halves ?? [],
       now: options.now ?? (() => performance.now()),
       wake: () => this.#wake(),
     }

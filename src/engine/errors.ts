@@ -78,9 +78,11 @@ export class InvalidLogitsError extends LorikeetError {
   readonly code = 'invalid_logits'
   override readonly status = 500
 
-  constructor(position: number, adapter: string | null) {
+  /** @param halves flags that keep numbers as halves, which end at 65504: what is larger becomes NaN */
+  constructor(position: number, adapter: string | null, halves: readonly string[] = []) {
     super(
       `The logits at position ${position} hold NaN or allow no token. ` +
+        (halves.length > 0 ? `Numbers may not fit into halves: try without ${halves.join(' and ')}. Or: ` : '') +
         (adapter === null ? 'The weights of the base model may be damaged.' : `Adapter "${adapter}" may be damaged.`),
     )
   }

@@ -10,6 +10,8 @@ import type { Finish, Sequence } from './sequence.ts'
 /** What a generation shares with its engine. */
 export interface LiveGenerationPort {
   readonly observer: EngineObserver
+  /** See RunnerLimits. */
+  readonly halves: readonly string[]
   now(): number
   /** Called when `exit` may have changed from outside the loop. */
   wake(): void
@@ -105,7 +107,7 @@ export class LiveGeneration implements Generation {
     const { promptScores, request } = this.sequence
     if (token === null) {
       const position = 'score' in want ? promptScores.length : want.position
-      return new InvalidLogitsError(position, request.adapter?.name ?? null)
+      return new InvalidLogitsError(position, request.adapter?.name ?? null, this.#port.halves)
     }
     if ('score' in want) {
       this.sequence.addPromptScore(token, logprobs)

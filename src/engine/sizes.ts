@@ -100,5 +100,9 @@ export function planSizes(gpu: Gpu, spec: ModelSpec, wanted: EngineSizes): SizeP
     maxLoraRank: wanted.maxLoraRank ?? 512,
     kvCacheDtype,
     activationDtype,
+    halves: [
+      ...(activationDtype === 'F16' ? ['--activation-dtype float16'] : []),
+      ...(kvCacheDtype === 'F16' ? ['--kv-cache-dtype float16'] : []),
+    ],
   }
 }

@@ -69,9 +69,12 @@ export const LOGITS_TOLERANCE = 1e-3
 /** A step whose margin is below this share of the logit scale may go either way. */
 const OPEN_MARGIN = 2e-3
 
-/** Tokens up to the first step whose margin is open. */
-export function certain({ greedy, margins, logit_scale }: GoldenCase): readonly number[] {
-  const open = margins.findIndex((margin) => margin < OPEN_MARGIN * logit_scale)
+/** Tokens up to the first step whose margin is open: below this share of the logit scale. */
+export function certain(
+  { greedy, margins, logit_scale }: GoldenCase,
+  openMargin: number = OPEN_MARGIN,
+): readonly number[] {
+  const open = margins.findIndex((margin) => margin < openMargin * logit_scale)
   return open < 0 ? greedy : greedy.slice(0, open)
 }
 

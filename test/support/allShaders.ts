@@ -59,19 +59,20 @@ export async function allShaders(): Promise<KernelDefinition[]> {
   return [...found.values()]
 }
 
-/** Loads the model, and each of its adapters; and once more with halves in its cache. */
+/** Loads the model, and each of its adapters; and once more in halves. */
 async function useAll(gpu: Gpu, model: string): Promise<void> {
   const folder = referenceFolder(`models/${model}`)
   const sizes = { kvCacheMemory: 4 * MIB, loraMemory: 8 * MIB, maxNumBatchedTokens: 64 }
-  const runtime = await Runtime.open(gpu, folder, { sizes })
-  for (const name of [...PLAIN_ADAPTERS[model]!, ...otherAdapters(model)]) {
-    const { adapter } = await readPeftAdapter(referenceFolder(`adapters/${model}/${name}`), runtime.spec)
-    runtime.adapters.add(name, name, adapter)
-    const lease = runtime.adapters.lease(name)!
-    await lease.ready
-    lease.release()
+  for (const dtype of ['F32', 'F16'] as const) {
+    const dtypes = { kvCacheDtype: dtype, activationDtype: dtype }
+    const runtime = await Runtime.open(gpu, folder, { sizes: { ...sizes, ...dtypes } })
+    for (const name of [...PLAIN_ADAPTERS[model]!, ...otherAdapters(model)]) {
+      const { adapter } = await readPeftAdapter(referenceFolder(`adapters/${model}/${name}`), runtime.spec)
+      runtime.adapters.add(name, name, adapter)
+      const lease = runtime.adapters.lease(name)!
+      await lease.ready
+      lease.release()
+    }
+    await runtime.close()
   }
-  await runtime.close()
-  const inHalves = await Runtime.open(gpu, folder, { sizes: { ...sizes, kvCacheDtype: 'F16' } })
-  await inHalves.close()
 }

@@ -155,6 +155,7 @@ function factsOf({ modelNames, runtime }: Lorikeet): Facts {
     'rows in a step': sizes.maxRows,
     'KV cache tokens': sizes.numBlocks * sizes.blockSize,
     'KV cache type': sizes.kvCacheDtype,
+    'activation type': sizes.activationDtype,
     'adapter memory MiB': Math.round(sizes.loraBytes / 2 ** 20),
   }
 }
