@@ -15,6 +15,7 @@ import {
   type TuningStore,
   tunedBy,
   tuningKey,
+  untried,
 } from '../model/tuner/tuningStore.ts'
 import type { FloatDtype } from '../weights/dtype.ts'
 
@@ -30,7 +31,7 @@ export interface TuningOptions {
   readonly budgetMs?: number
   /** Where findings are kept. Default: with the process. */
   readonly store?: TuningStore
-  /** A choice was made. */
+  /** A candidate was tried. */
   readonly onFound?: (name: string, finding: Finding) => void
   /** A candidate that cannot be used, or why there will be no more choices. */
   readonly onProblem?: (error: LorikeetError) => void
@@ -122,14 +123,16 @@ export interface TuningRow {
 
 /** What a device's kernels are and why, for people. */
 export function tuningTable({ tunables, tuning, findings }: KernelTuner): readonly TuningRow[] {
-  return tunables.map(({ name, chosen }) => {
-    const label = chosen(tuning)
-    const finding = findings[name]
-    if (!finding) return { kernel: name, chosen: `${label}, by default` }
+  return tunables.map((tunable) => {
+    const finding = findings[tunable.name]
+    const label = tunable.chosen(tuning)
+    if (!finding) return { kernel: tunable.name, chosen: `${label}, by default` }
     const times = Object.entries(finding.ms)
       .toSorted(([, one], [, other]) => one - other)
       .map(([each, ms]) => `${each} ${(ms * 1000).toFixed(0)} us`)
     const rejected = Object.keys(finding.rejected).map((each) => `${each} cannot be used`)
-    return { kernel: name, chosen: `${label}, measured: ${[...times, ...rejected].join('; ')}` }
+    const left = untried(tunable, tuning, finding).length
+    const later = left > 0 ? [`${left} not tried yet`] : []
+    return { kernel: tunable.name, chosen: `${label}, measured: ${[...times, ...rejected, ...later].join('; ')}` }
   })
 }

@@ -30,6 +30,8 @@ export interface Specialisation {
 export interface Kernel {
   readonly definition: KernelDefinition
   readonly pipeline: GPUComputePipeline
+  /** Milliseconds that it took to compile, others beside it included. */
+  readonly compileMs: number
   /** Every binding of the definition must be given. A Tracked stands for its whole buffer. */
   bind(buffers: Readonly<Record<string, Tracked | GPUBufferBinding>>, label?: string): BoundKernel
 }

@@ -46,6 +46,7 @@ export class KernelCache {
         buffer: { type: BUFFER_TYPES[access] },
       })),
     })
+    const start = performance.now()
     // In a scope of its own, so that a compile error is thrown below and not reported twice.
     device.pushErrorScope('validation')
     const module = device.createShaderModule({ label: definition.name, code })
@@ -66,6 +67,7 @@ export class KernelCache {
     return {
       definition,
       pipeline,
+      compileMs: performance.now() - start,
       bind: (buffers, label = definition.name) => this.#bind(definition, pipeline, layout, buffers, label),
     }
   }

@@ -20,6 +20,10 @@ export class SwitchableKernel implements Kernel {
     return this.#current.pipeline
   }
 
+  get compileMs(): number {
+    return this.#current.compileMs
+  }
+
   bind(buffers: Parameters<Kernel['bind']>[0], label?: string): BoundKernel {
     return this.share(this.#current.bind(buffers, label))
   }

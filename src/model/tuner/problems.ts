@@ -23,13 +23,20 @@ import { BLOCK_SIZE } from '../kvCache.ts'
 import { StepTables } from '../stepTables.ts'
 
 export interface Problem {
-  choose(tuning: KernelTuning): KernelChoice
-  grid(tuning: KernelTuning): Grid
-  /** By binding; `output` as it is before the kernel runs. */
+  /** What is dispatched, one after the other. */
+  dispatches(tuning: KernelTuning): readonly ProblemDispatch[]
+  /** By binding; `output` as it is before anything runs. */
   readonly buffers: Readonly<Record<string, Uint32Array<ArrayBuffer> | Float32Array<ArrayBuffer>>>
   readonly output: string
   /** What `output` must hold then, and how far it may be off. */
   expected(): { readonly values: Float64Array; readonly tolerance: number }
+}
+
+export interface ProblemDispatch {
+  readonly choice: KernelChoice
+  readonly grid: Grid
+  /** Bindings whose buffer has another name. */
+  readonly names?: Readonly<Record<string, string>>
 }
 
 export function matmulProblem(
@@ -42,8 +49,9 @@ export function matmulProblem(
   const next = eighths(rows)
   const [x, w] = [next(rows * inputs), next(out * inputs)]
   return {
-    choose: ({ matmul }) => matmulKernel(can, dtype, matmul[of]),
-    grid: ({ matmul }) => matmulGrid(can, matmul[of], out, rows),
+    dispatches: ({ matmul }) => [
+      { choice: matmulKernel(can, dtype, matmul[of]), grid: matmulGrid(can, matmul[of], out, rows) },
+    ],
     buffers: {
       params: matmulParams({ in: inputs, out, outStart: 0, outStride: out, rows: 'all' }),
       step: stepOf(Array(rows).fill(1), 0),
@@ -68,8 +76,9 @@ export function shrinkProblem(can: Capabilities, { in: inputs, rank }: { in: num
   const as = TILES.map(() => next(rank * inputs))
   const shape = { ...ONE_LAYER, columns: rank, rowCapacity: ROWS, splits: 1, in: inputs }
   return {
-    choose: ({ shrink }) => loraShrinkKernel(can, ['F16'], shrink),
-    grid: ({ shrink }) => loraShrinkGrid(can, rank, TILES.length, 1, shrink),
+    dispatches: ({ shrink }) => [
+      { choice: loraShrinkKernel(can, ['F16'], shrink), grid: loraShrinkGrid(can, rank, TILES.length, 1, shrink) },
+    ],
     buffers: {
       params: loraShrinkParams(shape),
       step: stepOf(TILES, TILES.length),
@@ -90,8 +99,9 @@ export function expandProblem(can: Capabilities, { out, rank }: { out: number; r
   const scale = new Uint32Array(Float32Array.of(0.5).buffer)[0]!
   const shape = { ...ONE_LAYER, columns: rank, rowCapacity: ROWS, splits: 1, outs: [out] }
   return {
-    choose: ({ expand }) => loraExpandKernel(can, ['F16'], expand),
-    grid: ({ expand }) => loraExpandGrid(can, [out], TILES.length, expand),
+    dispatches: ({ expand }) => [
+      { choice: loraExpandKernel(can, ['F16'], expand), grid: loraExpandGrid(can, [out], TILES.length, expand) },
+    ],
     buffers: {
       params: loraExpandParams(shape),
       step: stepOf(TILES, TILES.length),
@@ -116,8 +126,12 @@ export function attentionProblem(
   const qkv = next(rows * (heads + 2 * kvHeads) * headDim)
   const [keys, values] = [next(slots * kvHeads * headDim), next(slots * kvHeads * headDim)]
   return {
-    choose: ({ attention }) => attentionKernel(can, shape, 'F32', attention),
-    grid: ({ attention }) => attentionGrid(can, shape, rows, 1, attention),
+    dispatches: ({ attention }) => [
+      {
+        choice: attentionKernel(can, shape, 'F32', attention),
+        grid: attentionGrid(can, shape, rows, 1, attention),
+      },
+    ],
     buffers: {
       params: attentionParams(shape, null),
       step: stepOf(Array(rows).fill(1), 0, context),

@@ -1,7 +1,13 @@
 /**
- * Measures candidates while nothing else wants the device, in slices as short as a step, and keeps what is faster than the
- * default. A start spends at most BUDGET_MS on timings and COMPILE_BUDGET_MS on compiling; what it does not come to waits
- * for the next. A candidate that computes something wrong, or takes too long to compile, is never used.
+ * Measures candidates while nothing else wants the device, in slices as short as a step, and keeps what is faster than what
+ * is used. Each candidate meets the best one so far alone, their timings by turns: so what is found is never half of
+ * something, and a start that has little time goes on where the last one stopped. First come the first candidates of all choices, then the
+ * second ones: they are listed by what may be expected of them. A start spends BUDGET_MS on timings and
+ * COMPILE_BUDGET_MS on compiling, and a little more, since it ends what it has begun.
+ *
+ * A candidate that computes something wrong is never used. One that takes too long to compile is not used either, since every
+ * start would wait for it; but a busy machine compiles slowly, so that what is too long is held against the kernel in use,
+ * and only after MOST_ATTEMPTS starts it is final.
  */
 
 import { LorikeetError } from '../../errors.ts'
@@ -9,8 +15,8 @@ import type { Capabilities } from '../../gpu/capabilities.ts'
 import { GpuLostError } from '../../gpu/errors.ts'
 import { defaultTuning, type KernelTuning } from '../kernels/tuning.ts'
 import type { Trial, Trials } from './trials.ts'
-import type { Tunable } from './tunable.ts'
-import { type Finding, type Findings, tunedBy } from './tuningStore.ts'
+import type { Candidate, Tunable } from './tunable.ts'
+import { type Finding, type Findings, tunedBy, untried } from './tuningStore.ts'
 
 export interface TunerPort {
   /** Resolves when nothing else wants the device: true, or false when it never will be measured again. */
@@ -20,17 +26,25 @@ export interface TunerPort {
   adopt(tuning: KernelTuning): Promise<void>
   /** A candidate that cannot be used, and why. */
   problem(error: LorikeetError): void
-  /** A choice was made; `all` are those so far. */
+  /** A candidate was tried; `all` are the findings so far. */
   found(name: string, finding: Finding, all: Findings): Promise<void>
 }
 
 const BUDGET_MS = 300
 const COMPILE_BUDGET_MS = 10_000
-/** Longest that one candidate may take to compile and to be checked. */
+/** A candidate may always take so long to compile, or so many times as long as the kernel in use did in this process. */
 const COMPILE_MS = 2_000
+const COMPILE_TIMES = 4
+/** Starts at which a candidate may be too slow to compile before it is left for good. */
+const MOST_ATTEMPTS = 3
+/** Timings of each of two candidates; fewer on a device so slow that they would take longer than ROUNDS_MS. */
 const ROUNDS = 5
-/** What a candidate must be better by than the default, which was chosen with care. */
+const LEAST_ROUNDS = 3
+const ROUNDS_MS = 75
+/** What a candidate must be better by than the one that is used. */
 const GAIN = 1.03
+/** Who is behind by so much after LEAST_ROUNDS has lost. */
+const LOST = 1.3
 
 export class Tuner {
   readonly #base: KernelTuning
@@ -42,7 +56,7 @@ export class Tuner {
   #timedMs = 0
   #compiledMs = 0
 
-  /** @param findings of earlier starts, which are not measured again */
+  /** @param findings of earlier starts: what they tried is not measured again */
   constructor(
     can: Capabilities,
     tunables: readonly Tunable[],
@@ -63,73 +77,106 @@ export class Tuner {
     return this.#findings
   }
 
-  /** Until every choice is made, a budget is spent, or the port says that it is over. @throws GpuLostError */
+  /** Until every candidate is tried, a budget is spent, or the port says that it is over. @throws GpuLostError */
   async run(): Promise<void> {
-    for (const tunable of this.#tunables) {
-      if (this.#findings[tunable.name]) continue
-      const finding = await this.#choose(tunable)
+    for (const [tunable, candidate] of this.#agenda()) {
+      if (this.#timedMs >= this.#budgetMs || this.#compiledMs >= COMPILE_BUDGET_MS) return
+      const { name } = tunable
+      const before = this.#findings[name] ?? { chosen: tunable.chosen(this.#base), ms: {}, rejected: {}, slow: {} }
+      const finding = await this.#compare(tunable, before, candidate)
       if (!finding) return
-      this.#findings = { ...this.#findings, [tunable.name]: finding }
-      await this.#port.found(tunable.name, finding, this.#findings)
-      if (finding.chosen !== tunable.chosen(this.#base)) {
+      this.#findings = { ...this.#findings, [name]: finding }
+      await this.#port.found(name, finding, this.#findings)
+      if (finding.chosen !== before.chosen) {
         await this.#port.adopt(tunedBy(this.#base, this.#tunables, this.#findings))
       }
     }
   }
 
-  /** Null: there was no time for it. */
-  async #choose(tunable: Tunable): Promise<Finding | null> {
-    const rejected: Record<string, string> = {}
-    const trials = new Map<string, Trial>()
-    const usual = tunable.chosen(this.#base)
-    const ordered = tunable.candidates.toSorted((a, b) => Number(b.label === usual) - Number(a.label === usual))
+  #agenda(): readonly (readonly [Tunable, Candidate])[] {
+    const left = this.#tunables.map((each) => [each, untried(each, this.#base, this.#findings[each.name])] as const)
+    const most = Math.max(0, ...left.map(([, candidates]) => candidates.length))
+    const inTurn = Array.from({ length: most }, (_, turn) =>
+      left.flatMap(([tunable, candidates]) => {
+        const candidate = candidates[turn]
+        return candidate ? [[tunable, candidate] as const] : []
+      }),
+    ).flat()
+    const attempts = ([{ name }, { label }]: readonly [Tunable, Candidate]) => this.#findings[name]?.slow[label] ?? 0
+    return inTurn.toSorted((one, other) => attempts(one) - attempts(other))
+  }
+
+  /** What is known with `candidate` held against the chosen one; null where the port said that it is over. */
+  async #compare(tunable: Tunable, before: Finding, { label }: Candidate): Promise<Finding | null> {
+    const open: Trial[] = []
     try {
-      for (const candidate of ordered) {
-        if (this.#compiledMs >= COMPILE_BUDGET_MS || !(await this.#port.rest())) return null
-        const start = this.#port.now()
-        try {
-          trials.set(candidate.label, await this.#trials.prepare(tunable, candidate))
-        } catch (error) {
-          if (error instanceof GpuLostError) throw error
-          if (!(error instanceof LorikeetError)) throw error
-          rejected[candidate.label] = error.message
-          this.#port.problem(error)
-        }
-        const spent = this.#port.now() - start
-        this.#compiledMs += spent
-        if (spent > COMPILE_MS && candidate.label !== usual) {
-          trials.get(candidate.label)?.close()
-          trials.delete(candidate.label)
-          rejected[candidate.label] ??= `took ${Math.round(spent)} ms to compile`
-        }
-      }
-      const ms = await this.#time(trials)
-      return ms && { chosen: fastest(ms, usual), ms, rejected }
+      // The one that is chosen comes first: the bits of the other must be its bits.
+      const used = await this.#prepare(tunable, before, before.chosen)
+      if (used === null) return null
+      if (typeof used !== 'string') open.push(used)
+      const other = await this.#prepare(tunable, before, label)
+      if (other === null) return null
+      if (typeof other !== 'string') open.push(other)
+
+      const rejected = { ...before.rejected, ...(typeof used === 'string' ? { [before.chosen]: used } : {}) }
+      if (typeof other === 'string') return { ...before, rejected: { ...rejected, [label]: other } }
+      const longest = Math.max(COMPILE_MS, typeof used === 'string' ? 0 : COMPILE_TIMES * used.compileMs)
+      if (other.compileMs > longest) return tooSlow({ ...before, rejected }, label, other.compileMs)
+
+      const { [label]: _, ...slow } = before.slow
+      const times = await this.#time(open)
+      if (!times) return null
+      const [one, two] = times
+      if (two === undefined) return { chosen: label, ms: { [label]: one! }, rejected, slow }
+      const usedMs = before.ms[before.chosen] ?? one!
+      const ms = { ...before.ms, [before.chosen]: usedMs, [label]: (two / one!) * usedMs }
+      return { chosen: two * GAIN < one! ? label : before.chosen, ms, rejected, slow }
     } finally {
-      for (const trial of trials.values()) trial.close()
+      for (const trial of open) trial.close()
     }
   }
 
-  /** The shortest time of each, by turns; null where the budget does not last for it. */
-  async #time(trials: ReadonlyMap<string, Trial>): Promise<Record<string, number> | null> {
-    const ms: Record<string, number> = {}
+  /** Why not, where it cannot be used; null where the port said that it is over. */
+  async #prepare(tunable: Tunable, { rejected }: Finding, label: string): Promise<Trial | string | null> {
+    if (rejected[label] !== undefined) return rejected[label]
+    if (!(await this.#port.rest())) return null
+    const candidate = tunable.candidates.find((each) => each.label === label)!
+    const start = this.#port.now()
+    try {
+      return await this.#trials.prepare(tunable, candidate)
+    } catch (error) {
+      if (error instanceof GpuLostError || !(error instanceof LorikeetError)) throw error
+      this.#port.problem(error)
+      return error.message
+    } finally {
+      this.#compiledMs += this.#port.now() - start
+    }
+  }
+
+  /** The shortest time of each, by turns; null where the port said that it is over. */
+  async #time(trials: readonly Trial[]): Promise<readonly number[] | null> {
+    const best = trials.map(() => Infinity)
+    const start = this.#timedMs
     for (let round = 0; round < ROUNDS; round++) {
-      for (const [label, trial] of trials) {
-        if (this.#timedMs >= this.#budgetMs || !(await this.#port.rest())) return null
-        const start = this.#port.now()
+      const isClear = Math.max(...best) > LOST * Math.min(...best) || this.#timedMs - start > ROUNDS_MS
+      if (round >= LEAST_ROUNDS && isClear) break
+      for (const [i, trial] of trials.entries()) {
+        if (!(await this.#port.rest())) return null
+        const begin = this.#port.now()
         const taken = await trial.time()
-        this.#timedMs += this.#port.now() - start
-        if (round > 0) ms[label] = Math.min(ms[label] ?? taken, taken) // the first finds out how often to repeat
+        this.#timedMs += this.#port.now() - begin
+        if (round > 0) best[i] = Math.min(best[i]!, taken) // the first finds out how often to repeat
       }
     }
-    return ms
+    return best
   }
 }
 
-/** The label to use: the usual one, unless another is clearly faster. */
-function fastest(ms: Readonly<Record<string, number>>, usual: string): string {
-  const [best] = Object.entries(ms).toSorted(([, one], [, other]) => one - other)
-  if (!best) return usual
-  const [label, time] = best
-  return ms[usual] === undefined || time * GAIN < ms[usual] ? label : usual
+/** Left for good when it was so at MOST_ATTEMPTS starts. */
+function tooSlow(before: Finding, label: string, compileMs: number): Finding {
+  const attempts = (before.slow[label] ?? 0) + 1
+  if (attempts < MOST_ATTEMPTS) return { ...before, slow: { ...before.slow, [label]: attempts } }
+  const { [label]: _, ...slow } = before.slow
+  const why = `took ${Math.round(compileMs)} ms to compile, and too long at ${attempts - 1} earlier starts`
+  return { ...before, rejected: { ...before.rejected, [label]: why }, slow }
 }

@@ -4,7 +4,7 @@ import { VERSION } from '../../version.ts'
 import type { FloatDtype } from '../../weights/dtype.ts'
 import type { KernelTuning } from '../kernels/tuning.ts'
 import type { ModelSpec } from '../spec.ts'
-import type { Tunable } from './tunable.ts'
+import type { Candidate, Tunable } from './tunable.ts'
 
 /** Where a host keeps it. Neither function need be quick, and what they throw costs a tuning, no more. */
 export interface TuningStore {
@@ -26,14 +26,16 @@ export class MemoryTuningStore implements TuningStore {
   }
 }
 
-/** What was found of one choice. */
+/** What was found of one choice so far. */
 export interface Finding {
   /** Label of the candidate to use. */
   readonly chosen: string
-  /** Milliseconds by label, of those that could be used. */
+  /** Milliseconds by label, of those that could be used: as if all had been timed beside the one that is chosen. */
   readonly ms: Readonly<Record<string, number>>
-  /** Why the others could not, by label. */
+  /** Why others cannot be used, by label. */
   readonly rejected: Readonly<Record<string, string>>
+  /** At how many starts others took too long to compile, by label: a later start tries them again. */
+  readonly slow: Readonly<Record<string, number>>
 }
 
 /** By name of the choice. */
@@ -62,11 +64,33 @@ export function readFindings(text: string | null, tunables: readonly Tunable[]):
   }
   if (typeof parsed !== 'object' || parsed === null) return {}
   const known = tunables.flatMap(({ name, candidates }) => {
-    const { chosen, ms, rejected } = ((parsed as Record<string, unknown>)[name] ?? {}) as Partial<Finding>
-    if (!candidates.some(({ label }) => label === chosen)) return []
-    return [[name, { chosen: chosen!, ms: { ...ms }, rejected: { ...rejected } }] as const]
+    const found = ((parsed as Record<string, unknown>)[name] ?? {}) as Partial<Finding>
+    const labels = candidates.map(({ label }) => label)
+    const { chosen } = found
+    if (chosen === undefined || !labels.includes(chosen)) return []
+    const ms = entriesOf(found.ms, labels, 'number')
+    const rejected = entriesOf(found.rejected, labels, 'string')
+    return [[name, { chosen, ms, rejected, slow: entriesOf(found.slow, labels, 'number') }] as const]
   })
   return Object.fromEntries(known)
+}
+
+/** Those of these labels and this type. */
+function entriesOf<Value extends number | string>(
+  found: Readonly<Record<string, Value>> | undefined,
+  labels: readonly string[],
+  type: 'number' | 'string',
+): Record<string, Value> {
+  const isKnown = ([label, value]: [string, Value]) => labels.includes(label) && typeof value === type
+  return Object.fromEntries(Object.entries(found ?? {}).filter(isKnown))
+}
+
+/** The candidates about which nothing is settled yet, in their order. */
+export function untried({ candidates, chosen }: Tunable, usual: KernelTuning, finding?: Finding): readonly Candidate[] {
+  const { ms = {}, rejected = {} } = finding ?? {}
+  return candidates.filter(
+    ({ label }) => label !== chosen(usual) && ms[label] === undefined && rejected[label] === undefined,
+  )
 }
 
 /** `tuning` with what was found. */

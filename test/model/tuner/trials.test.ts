@@ -53,11 +53,14 @@ describe('candidates', () => {
         const problem = shrink[of]()
         return {
           ...problem,
-          choose(tuning) {
-            const { definition, specialisation } = problem.choose(tuning)
-            if (tuning.shrink.columns !== 16) return { definition, specialisation }
-            expect(definition.source).toContain(from)
-            return { definition: { ...definition, source: definition.source.replaceAll(from, to) }, specialisation }
+          dispatches(tuning) {
+            const all = problem.dispatches(tuning)
+            if (tuning.shrink.columns !== 16) return all
+            return all.map(({ choice: { definition, specialisation }, ...rest }) => {
+              expect(definition.source).toContain(from)
+              const source = definition.source.replaceAll(from, to)
+              return { ...rest, choice: { definition: { ...definition, source }, specialisation } }
+            })
           },
         }
       },
