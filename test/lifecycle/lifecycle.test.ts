@@ -177,10 +177,13 @@ describe('under load', () => {
     await load('voice', 'attn-r16')
     // The blocks of the old weights are in the prefix cache, under the same name and the same prompt.
     expect(await say('voice')).toEqual(alone.get('attn-r16'))
+    // One more that holds the old weights, for as long as the test wants: streams may be quicker than the client is.
+    const held = bird.runtime.adapters.lease('voice')
     const old = await Promise.all([begin('voice'), begin('voice'), begin('llama-tiny')])
     await load('voice', 'all-linear-r8', true)
     const young = await Promise.all([begin('voice'), begin('voice'), begin('llama-tiny')])
     expect((await statuses()).map(({ id, state }) => `${id} ${state}`)).toContain('voice leaving')
+    held!.release()
     const said = await Promise.all([...old, ...young].map(({ tokens }) => tokens))
     expect(said).toEqual(
       ['attn-r16', 'attn-r16', 'base', 'all-linear-r8', 'all-linear-r8', 'base'].map((name) => alone.get(name)),
@@ -192,12 +195,16 @@ describe('under load', () => {
   })
 
   it('an unloaded adapter: its streams end as they would have, new requests are turned away', async () => {
+    const held = bird.runtime.adapters.lease('voice')
     const streams = await Promise.all([begin('voice'), begin('voice'), begin('llama-tiny')])
     const unloading = post('/v1/unload_lora_adapter', { lora_name: 'voice' })
     await until(() => bird.adapters.list().length === 0)
     expect((await post('/v1/completions', completion('voice'))).status).toBe(404)
+    held!.release()
     const response = await unloading
-    expect([response.status, response.headers.get('x-lorikeet-waited-for')]).toEqual([200, '2'])
+    expect(response.status).toBe(200)
+    // The one above, and those of the streams that had not ended by then.
+    expect(response.headers.get('x-lorikeet-waited-for')).toMatch(/^[123]$/)
     for (const [i, { tokens }] of streams.entries()) {
       expect(await tokens).toEqual(alone.get(i < 2 ? 'attn-r16' : 'base'))
     }
