@@ -1,17 +1,19 @@
 /**
- * What pages load (build/standalone.config.ts makes what they start): entries that share chunks, with all packages inside and minified, so that one import map entry, or a
- * copied folder, is enough. Bundlers find it by `exports` in package.json.
+ * The engine as browsers load it, in a page or in a worker: two entries that share their chunks, with all packages inside and
+ * minified, so that one import map entry, or a copied folder, is enough. Bundlers find it by `exports` in package.json. What many
+ * never need (`part()` in src/) is in chunks of its own. build/standalone.config.ts makes the rest.
  */
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vite'
 import { browserHost } from './browserHost.ts'
 import { MINIFY } from './minify.ts'
+import { quotedImports } from './quotedImports.ts'
+import { tokenizerParts } from './tokenizerParts.ts'
 import { wgslText } from './wgslText.ts'
-import { workerBeside } from './workerBeside.ts'
 
 export default defineConfig({
   root: fileURLToPath(new URL('..', import.meta.url)),
-  plugins: [wgslText({ withoutComments: true }), browserHost(), workerBeside()],
+  plugins: [wgslText({ withoutComments: true }), browserHost(), tokenizerParts(), quotedImports()],
   publicDir: false,
   build: {
     target: 'es2022',
@@ -19,7 +21,7 @@ export default defineConfig({
     sourcemap: true,
     outDir: 'dist/browser',
     lib: {
-      entry: { index: 'src/index.ts', page: 'src/hosts/browser/index.ts' },
+      entry: { index: 'src/index.ts', worker: 'src/hosts/browser/worker/main.ts' },
       formats: ['es'],
     },
     rolldownOptions: {
@@ -27,6 +29,8 @@ export default defineConfig({
         minify: MINIFY,
         entryFileNames: '[name].js',
         chunkFileNames: 'chunks/[name]-[hash].js',
+        // What both need at once is one chunk, and not one for each set of lazy parts that needs it too.
+        codeSplitting: { groups: [{ name: 'engine', tags: ['$initial'], minShareCount: 2 }] },
       },
     },
   },

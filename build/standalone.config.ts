@@ -1,16 +1,15 @@
 /**
- * What pages start but do not import: `--mode worker`, the engine in a dedicated worker, and `--mode service-worker`. Each is
- * one file with all it needs, because import maps do not reach into workers, and a service worker that imports nothing
- * need not be a module, which not every browser allows.
+ * What has no part of the engine, each as one file: `--mode page`, which starts a worker and talks to it, and `--mode
+ * service-worker`: one that imports nothing need not be a module, which not every browser allows, and `import()` is
+ * forbidden there.
  */
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vite'
-import { browserHost } from './browserHost.ts'
 import { MINIFY } from './minify.ts'
-import { wgslText } from './wgslText.ts'
+import { workerBeside } from './workerBeside.ts'
 
 const ENTRIES: Readonly<Record<string, string>> = {
-  worker: 'src/hosts/browser/worker/main.ts',
+  page: 'src/hosts/browser/index.ts',
   'service-worker': 'src/hosts/browser/service/serviceWorker.ts',
 }
 
@@ -19,7 +18,7 @@ export default defineConfig(({ mode }) => {
   if (!entry) throw new Error(`--mode is one of ${Object.keys(ENTRIES).join(', ')}`)
   return {
     root: fileURLToPath(new URL('..', import.meta.url)),
-    plugins: [wgslText({ withoutComments: true }), browserHost()],
+    plugins: [workerBeside()],
     publicDir: false,
     define: { 'process.env.NODE_ENV': '"production"' },
     build: {

@@ -6,10 +6,11 @@ import type { AdapterControl, LogSink } from './api/service.ts'
 import { LorikeetError } from './errors.ts'
 import { type FolderSource, folderOf } from './hosts/host.ts'
 import type { Host } from './hosts/port.ts'
-import { type Clock, LoraDirectory } from './lora/directory.ts'
+import type { Clock, LoraDirectory } from './lora/directory.ts'
 import { AdapterLoader, type AdapterLoaderOptions, type FindFolder, type LoadOptions } from './lora/loader.ts'
 import type { AdapterRecord, AdapterRegistry, AdapterStatus } from './lora/registry.ts'
 import type { AdapterReport } from './lora/report.ts'
+import { part } from './part.ts'
 import { type Folder, memoryFolder } from './weights/folder.ts'
 
 /** The two files of a PEFT adapter. */
@@ -105,6 +106,7 @@ export class Adapters {
    */
   async follow({ path, refreshSeconds, clock }: LoraDirectoryWish): Promise<void> {
     if (!this.#host) throw new NoHostError('A directory can be followed only on a host that has them.')
+    const { LoraDirectory } = await part(() => import('./lora/directory.ts'))
     const directory = new LoraDirectory({
       subfolders: this.#host.subfolders(path),
       loader: this.#loader,

@@ -10,8 +10,8 @@ import { SetupError, say, secondsSince } from './report.mjs'
 const BUILD_LIMIT_MS = 5 * 60_000
 const BROWSER_CONFIG = 'build/browser.config.ts'
 const STANDALONE_CONFIG = 'build/standalone.config.ts'
-/** Files that pages start; see there. */
-const STANDALONE = ['worker', 'service-worker']
+/** Single files; see there. */
+const STANDALONE = ['page', 'service-worker']
 const DEMO_CONFIG = 'demo/vite.config.ts'
 /** All that the bundles are made of. */
 const INPUTS = ['src', 'shaders', 'demo', 'models/aviary', 'build', 'vite.config.ts', 'package-lock.json']

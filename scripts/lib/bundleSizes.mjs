@@ -1,4 +1,4 @@
-/** How much a browser loads: bundles with all that they import at once, as they are and as servers send them. */
+/** How much a browser loads of a bundle: at once, and later when it is needed; as it is and as servers send it. */
 import { readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { brotliCompressSync, gzipSync } from 'node:zlib'
@@ -17,28 +17,55 @@ export const BUNDLES = {
  */
 
 /**
- * Sizes of a file and of what it imports, together.
- * @param {string} file @returns {BundleSize}
+ * @typedef {object} BundleSizes
+ * @property {BundleSize} initial the file and all that it imports, together
+ * @property {ReadonlyMap<string, BundleSize>} later what is imported when it is needed, by file
  */
-export function bundleSize(file) {
+
+/** @param {string} file @returns {BundleSizes} */
+export function bundleSizes(file) {
+  const initial = filesOf([file])
+  /** @type {Set<string>} */
+  const all = new Set(initial)
+  // Parts may have parts.
+  for (const each of all) for (const path of filesOf(importsOf(each).later)) all.add(path)
   const sum = { bytes: 0, gzip: 0, brotli: 0 }
-  for (const path of filesOf(file)) {
-    const content = readFileSync(path)
-    sum.bytes += content.length
-    sum.gzip += gzipSync(content, { level: 9 }).length
-    sum.brotli += brotliCompressSync(content).length
+  for (const path of initial) {
+    const { bytes, gzip, brotli } = sizeOf(path)
+    sum.bytes += bytes
+    sum.gzip += gzip
+    sum.brotli += brotli
   }
-  return sum
+  const later = [...all].filter((path) => !initial.has(path))
+  return { initial: sum, later: new Map(later.map((path) => [path, sizeOf(path)])) }
 }
 
-/** @param {string} file @param {Set<string>} [found] @returns {Set<string>} */
-function filesOf(file, found = new Set()) {
-  if (found.has(file)) return found
-  found.add(file)
-  // Bundles name what they import at their beginning, and nothing else in these words.
-  const imports = readFileSync(file, 'utf8').matchAll(
-    /(?:^|[;}])(?:import|export)\b[^'"`;()]*?(?:from)?\s*["'](\.[^"']+)["']/g,
-  )
-  for (const [, path] of imports) filesOf(join(dirname(file), /** @type {string} */ (path)), found)
+/** @param {string} path @returns {BundleSize} */
+function sizeOf(path) {
+  const content = readFileSync(path)
+  return {
+    bytes: content.length,
+    gzip: gzipSync(content, { level: 9 }).length,
+    brotli: brotliCompressSync(content).length,
+  }
+}
+
+/** The files and what they import at once. @param {readonly string[]} files */
+function filesOf(files) {
+  const found = new Set(files)
+  for (const file of found) for (const path of importsOf(file).atOnce) found.add(path)
   return found
+}
+
+/** @param {string} file */
+function importsOf(file) {
+  const code = readFileSync(file, 'utf8')
+  /** @param {RegExp} pattern */
+  const paths = (pattern) =>
+    [...code.matchAll(pattern)].map(([, path]) => join(dirname(file), /** @type {string} */ (path)))
+  return {
+    // Bundles name what they import at their beginning, and nothing else in these words.
+    atOnce: paths(/(?:^|[;}])(?:import|export)\b[^'"`;()]*?(?:from)?\s*["'](\.[^"']+)["']/g),
+    later: paths(/\bimport\(\s*["'`](\.[^"'`]+)["'`]\s*\)/g),
+  }
 }

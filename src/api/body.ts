@@ -2,8 +2,8 @@
  * From the bytes of a request to a JSON object: bounded, strict UTF-8, and with the place of the fault when it is not
  * JSON.
  */
+import { part } from '../part.ts'
 import { BodyTooLargeError, InvalidRequestError, MalformedJsonError } from './errors.ts'
-import { findJsonFault } from './jsonFault.ts'
 
 /** What a client may send unless the host says otherwise: 8 MiB. */
 export const MAX_BODY_BYTES: number = 8 * 1024 * 1024
@@ -28,7 +28,7 @@ export async function readJsonArray(request: Request, limitBytes: number): Promi
 }
 
 async function readJson(request: Request, limitBytes: number): Promise<unknown> {
-  return parseJson(decodeUtf8(await readBytes(request, limitBytes)))
+  return await parseJson(decodeUtf8(await readBytes(request, limitBytes)))
 }
 
 async function readBytes(request: Request, limitBytes: number): Promise<Uint8Array> {
@@ -59,10 +59,11 @@ function decodeUtf8(bytes: Uint8Array): string {
   }
 }
 
-function parseJson(text: string): unknown {
+async function parseJson(text: string): Promise<unknown> {
   try {
     return JSON.parse(text)
   } catch (cause) {
+    const { findJsonFault } = await part(() => import('./jsonFault.ts'))
     const fault = findJsonFault(text)
     const where = fault && ` at line ${fault.line}, column ${fault.column} (offset ${fault.offset}): ${fault.reason}`
     throw new MalformedJsonError(`The request body is not valid JSON${where ?? ''}.`, null, { cause })

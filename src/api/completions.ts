@@ -12,6 +12,8 @@ import type { Service } from './service.ts'
 import type { PromptLogprobs, TokenRecord } from './textStream.ts'
 import { checkVocabulary } from './vocabulary.ts'
 
+export { completionSchema } from './completionParams.ts'
+
 /** OpenAI's default length of a completion. */
 const DEFAULT_MAX_TOKENS = 16
 

@@ -7,12 +7,12 @@ import type { Context } from 'hono'
 import { cors } from 'hono/cors'
 import { routePath } from 'hono/route'
 import { Hono } from 'hono/tiny'
+import { part } from '../part.ts'
 import { acceptsKey } from './apiKeys.ts'
 import { MAX_BODY_BYTES, readJsonArray, readJsonObject } from './body.ts'
-import { startChat } from './chatCompletions.ts'
+import { type ChatRun, startChat } from './chatCompletions.ts'
 import { chatSchema } from './chatParams.ts'
-import { completionSchema } from './completionParams.ts'
-import { startCompletion } from './completions.ts'
+import type { CompletionRun } from './completions.ts'
 import {
   ContentTypeError,
   EngineNotReadyError,
@@ -23,29 +23,14 @@ import {
   UnauthorizedError,
 } from './errors.ts'
 import type { Exchange } from './exchange.ts'
+import type { Nullish } from './generationFields.ts'
 import { loraList } from './lora.ts'
-import { adapterStatuses, checkAdapter, checkSchema } from './loraAdapters.ts'
-import { loraScales, setLoraScales } from './loraScales.ts'
 import { metadataJson } from './metadata.ts'
-import { metricsText } from './metrics.ts'
-import { METRICS_CONTENT_TYPE } from './metricsText.ts'
 import { modelCard, modelCards } from './models.ts'
 import { assertTrustedOrigin } from './origins.ts'
 import { ResponseCounts } from './responseCounts.ts'
-import {
-  loadAsSglang,
-  loadAsVllm,
-  loadSchema,
-  sglangLoadSchema,
-  sglangUnloadSchema,
-  unloadAsSglang,
-  unloadAsVllm,
-  unloadSchema,
-} from './runtimeLora.ts'
 import type { Service } from './service.ts'
 import { eventStream } from './sse.ts'
-import { statsJson } from './stats.ts'
-import { detokenize, detokenizeSchema, tokenize, tokenizeSchema } from './tokenize.ts'
 import { type ParamsSchema, parse, validate } from './validate.ts'
 
 export interface HandlerOptions {
@@ -63,6 +48,16 @@ export type Handler = (request: Request) => Promise<Response>
 
 type Env = { Variables: { requestId: string } }
 type Call = Context<Env>
+type Answer<Params> = (exchange: Exchange, params: Params) => Promise<Response> | Response
+
+// Loaded when first asked for. What most pages ask for, chat and models, is not among them.
+const completions = () => part(() => import('./completions.ts'))
+const loraAdapters = () => part(() => import('./loraAdapters.ts'))
+const loraScales = () => part(() => import('./loraScales.ts'))
+const metrics = () => part(() => import('./metrics.ts'))
+const runtimeLora = () => part(() => import('./runtimeLora.ts'))
+const stats = () => part(() => import('./stats.ts'))
+const tokenizing = () => part(() => import('./tokenize.ts'))
 
 /** Never rejects: whatever goes wrong is a response with OpenAI's error envelope. */
 export function createHandler(service: Service, options: HandlerOptions = {}): Handler {
@@ -99,18 +94,15 @@ export function createHandler(service: Service, options: HandlerOptions = {}): H
     })
   }
 
-  const get = (path: string, answer: (c: Call) => Response): void => {
+  const get = (path: string, answer: (c: Call) => Promise<Response> | Response): void => {
     app.get(path, answer)
     refuseOtherMethods(path, 'GET, HEAD')
   }
-  const post = <Params>(
-    path: string,
-    schema: ParamsSchema<Params>,
-    answer: (exchange: Exchange, params: Params) => Promise<Response> | Response,
-  ): void => {
+  const post = <Params>(path: string, load: () => Promise<readonly [ParamsSchema<Params>, Answer<Params>]>): void => {
     app.post(path, async (c) => {
       assertAskedFirst(c.req.raw)
       const body = await readJsonObject(c.req.raw, maxBodyBytes)
+      const [schema, answer] = await load()
       const { params, ignored } = validate(schema, body, { strict })
       const requestId = c.get('requestId')
       const response = await answer({ service, requestId, signal: c.req.raw.signal }, params)
@@ -139,35 +131,63 @@ export function createHandler(service: Service, options: HandlerOptions = {}): H
 
   get('/v1/models', (c) => c.json({ object: 'list', data: modelCards(service) }))
   get('/v1/models/:id{.+}', (c) => c.json(modelCard(service, c.req.param('id') ?? '')))
-  post('/v1/chat/completions', chatSchema, async (exchange, params) => {
-    const run = await startChat(exchange, params)
-    return params.stream ? eventStream(run.chunks(), streamHooks(exchange, run)) : Response.json(await run.whole())
+  const generation =
+    <Params extends { readonly stream?: Nullish<boolean> }>(
+      start: (exchange: Exchange, params: Params) => Promise<ChatRun | CompletionRun>,
+    ): Answer<Params> =>
+    async (exchange, params) => {
+      const run = await start(exchange, params)
+      return params.stream ? eventStream(run.chunks(), streamHooks(exchange, run)) : Response.json(await run.whole())
+    }
+  post('/v1/chat/completions', async () => [chatSchema, generation(startChat)])
+  post('/v1/completions', async () => {
+    const { completionSchema, startCompletion } = await completions()
+    return [completionSchema, generation(startCompletion)]
   })
-  post('/v1/completions', completionSchema, async (exchange, params) => {
-    const run = await startCompletion(exchange, params)
-    return params.stream ? eventStream(run.chunks(), streamHooks(exchange, run)) : Response.json(await run.whole())
+  post('/tokenize', async () => {
+    const { tokenize, tokenizeSchema } = await tokenizing()
+    return [tokenizeSchema, (_, params) => Response.json(tokenize(service, params))]
   })
-  post('/tokenize', tokenizeSchema, (_, params) => Response.json(tokenize(service, params)))
-  post('/detokenize', detokenizeSchema, (_, params) => Response.json(detokenize(service, params)))
+  post('/detokenize', async () => {
+    const { detokenize, detokenizeSchema } = await tokenizing()
+    return [detokenizeSchema, (_, params) => Response.json(detokenize(service, params))]
+  })
   for (const path of RUNTIME_LORA_PATHS) {
     app.use(path, async (c, next) => {
       assertTrustedOrigin(c.req.raw, corsOrigins)
       await next()
     })
   }
-  post('/v1/load_lora_adapter', loadSchema, loadAsVllm)
-  post('/v1/unload_lora_adapter', unloadSchema, unloadAsVllm)
-  post('/load_lora_adapter', sglangLoadSchema, loadAsSglang)
-  post('/unload_lora_adapter', sglangUnloadSchema, unloadAsSglang)
-  get('/v1/lora_adapters', (c) => c.json({ object: 'list', data: adapterStatuses(service) }))
-  post('/v1/lora_adapters/check', checkSchema, async (exchange, params) =>
-    Response.json(await checkAdapter(exchange, params)),
-  )
-  app.get('/lora-adapters', (c) => c.json(loraScales(service)))
+  post('/v1/load_lora_adapter', async () => {
+    const { loadAsVllm, loadSchema } = await runtimeLora()
+    return [loadSchema, loadAsVllm]
+  })
+  post('/v1/unload_lora_adapter', async () => {
+    const { unloadAsVllm, unloadSchema } = await runtimeLora()
+    return [unloadSchema, unloadAsVllm]
+  })
+  post('/load_lora_adapter', async () => {
+    const { loadAsSglang, sglangLoadSchema } = await runtimeLora()
+    return [sglangLoadSchema, loadAsSglang]
+  })
+  post('/unload_lora_adapter', async () => {
+    const { sglangUnloadSchema, unloadAsSglang } = await runtimeLora()
+    return [sglangUnloadSchema, unloadAsSglang]
+  })
+  get('/v1/lora_adapters', async (c) => {
+    const { adapterStatuses } = await loraAdapters()
+    return c.json({ object: 'list', data: adapterStatuses(service) })
+  })
+  post('/v1/lora_adapters/check', async () => {
+    const { checkAdapter, checkSchema } = await loraAdapters()
+    return [checkSchema, async (exchange, params) => Response.json(await checkAdapter(exchange, params))]
+  })
+  app.get('/lora-adapters', async (c) => c.json((await loraScales()).loraScales(service)))
   app.post('/lora-adapters', async (c) => {
     assertTrustedOrigin(c.req.raw, corsOrigins)
     assertAskedFirst(c.req.raw)
     const list = parse(loraList, await readJsonArray(c.req.raw, maxBodyBytes))
+    const { setLoraScales } = await loraScales()
     return c.json(await setLoraScales({ service, requestId: c.get('requestId'), signal: c.req.raw.signal }, list))
   })
   refuseOtherMethods('/lora-adapters', 'GET, HEAD, POST')
@@ -184,9 +204,12 @@ export function createHandler(service: Service, options: HandlerOptions = {}): H
   })
   get('/v1/metadata', (c) => c.json(metadataJson(service)))
   for (const path of ['/metrics', '/v1/metrics']) {
-    get(path, (c) => c.body(metricsText(service, responses), 200, { 'content-type': METRICS_CONTENT_TYPE }))
+    get(path, async (c) => {
+      const { METRICS_CONTENT_TYPE, metricsText } = await metrics()
+      return c.body(metricsText(service, responses), 200, { 'content-type': METRICS_CONTENT_TYPE })
+    })
   }
-  get('/v1/stats', (c) => c.json(statsJson(service, c.req.query('since'))))
+  get('/v1/stats', async (c) => c.json((await stats()).statsJson(service, c.req.query('since'))))
   get('/version', (c) => c.json({ version: service.version }))
 
   const refuse = (error: unknown, c: Call): Response => {

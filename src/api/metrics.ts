@@ -9,6 +9,8 @@ import { MetricsText, type Sample } from './metricsText.ts'
 import type { ResponseCounts } from './responseCounts.ts'
 import type { Service } from './service.ts'
 
+export { METRICS_CONTENT_TYPE } from './metricsText.ts'
+
 /** Seconds of the Unix clock, for the one gauge whose value is a time. */
 const unixNow = (): number => Date.now() / 1000
 

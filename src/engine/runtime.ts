@@ -6,7 +6,7 @@ import type { Gpu } from '../gpu/gpu.ts'
 import type { Tracked } from '../gpu/ledger.ts'
 import type { BaseRows } from '../lora/baseRows.ts'
 import { Compositions } from '../lora/compositions.ts'
-import { type MergedAdapter, type MergeWish, readMerged } from '../lora/merge.ts'
+import type { BaseModel, MergedAdapter, MergeWish } from '../lora/merge.ts'
 import { AdapterPool } from '../lora/pool.ts'
 import { AdapterRegistry } from '../lora/registry.ts'
 import { checkCheckpoint, withActualHead } from '../model/checkCheckpoint.ts'
@@ -16,6 +16,7 @@ import { allocateKvCache } from '../model/kvCache.ts'
 import { Sampler } from '../model/sampler.ts'
 import type { ModelSpec } from '../model/spec.ts'
 import { type LoadProgress, loadModelWeights, readMatrixRows } from '../model/weights.ts'
+import { part } from '../part.ts'
 import { openCheckpoint } from '../weights/checkpoint.ts'
 import { readJson } from '../weights/config.ts'
 import type { Folder } from '../weights/folder.ts'
@@ -93,7 +94,7 @@ export class Runtime {
       const actual = await withActualHead(readModelSpec(config), checkpoint, options.signal)
       const { unused } = checkCheckpoint(actual, checkpoint)
       const asStored = { spec: actual, checkpoint, merged: null }
-      const base = options.merge ? await readMerged(asStored, options.merge, options.signal) : asStored
+      const base = options.merge ? await withMerged(asStored, options.merge, options.signal) : asStored
       const { spec, merged } = base
       const sizes = planSizes(gpu, spec, options.sizes ?? {})
       const weights = await loadModelWeights(gpu, spec, base.checkpoint, options)
@@ -180,4 +181,13 @@ class Owned {
 
 function signalOf({ signal }: RuntimeOptions): { signal?: AbortSignal } {
   return signal ? { signal } : {}
+}
+
+async function withMerged(
+  base: BaseModel,
+  wish: MergeWish,
+  signal?: AbortSignal,
+): Promise<BaseModel & { readonly merged: MergedAdapter }> {
+  const { readMerged } = await part(() => import('../lora/merge.ts'))
+  return await readMerged(base, wish, signal)
 }

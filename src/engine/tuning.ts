@@ -3,9 +3,8 @@ import { LorikeetError } from '../errors.ts'
 import type { Gpu } from '../gpu/gpu.ts'
 import { defaultTuning, type KernelTuning } from '../model/kernels/tuning.ts'
 import type { ModelSpec } from '../model/spec.ts'
-import { DeviceTrials, OtherBitsError } from '../model/tuner/trials.ts'
 import { type Tunable, tunablesOf } from '../model/tuner/tunable.ts'
-import { Tuner, type TunerPort } from '../model/tuner/tuner.ts'
+import type { TunerPort } from '../model/tuner/tuner.ts'
 import {
   type Finding,
   type Findings,
@@ -17,6 +16,7 @@ import {
   tuningKey,
   untried,
 } from '../model/tuner/tuningStore.ts'
+import { part } from '../part.ts'
 import type { FloatDtype } from '../weights/dtype.ts'
 
 export interface TuningOptions {
@@ -88,7 +88,7 @@ export class KernelTuner {
       now: () => performance.now(),
       adopt,
       problem(error) {
-        if (!(error instanceof OtherBitsError)) onProblem?.(error) // that one is as it should be
+        if (error.code !== 'other_bits') onProblem?.(error) // that one is as it should be
       },
       found: async (name, finding, all) => {
         this.#findings = all
@@ -96,11 +96,18 @@ export class KernelTuner {
         await this.#store.write(this.#key, findingsText(all)).catch(() => undefined) // found again at the next start
       },
     }
-    const trials = new DeviceTrials(this.#gpu)
-    const tuner = new Tuner(this.#gpu.can, this.tunables, this.#findings, trials, port, budgetMs)
-    this.#running = tuner.run().catch((error: unknown) => {
+    this.#running = this.#measure(port, budgetMs).catch((error: unknown) => {
       if (error instanceof LorikeetError) onProblem?.(error)
     })
+  }
+
+  async #measure(port: TunerPort, budgetMs: number | undefined): Promise<void> {
+    const [{ Tuner }, { DeviceTrials }] = await Promise.all([
+      part(() => import('../model/tuner/tuner.ts')),
+      part(() => import('../model/tuner/trials.ts')),
+    ])
+    const trials = new DeviceTrials(this.#gpu)
+    await new Tuner(this.#gpu.can, this.tunables, this.#findings, trials, port, budgetMs).run()
   }
 
   /** Resolves when everything measured so far is done, or stop() was called. */

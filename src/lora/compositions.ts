@@ -5,17 +5,11 @@
  * does, until it has to leave, or until a part loses its last name: then nobody can ask for it again.
  */
 import type { ModelSpec } from '../model/spec.ts'
-import {
-  type AdapterWeight,
-  compose,
-  compositionDigest,
-  compositionName,
-  inOrder,
-  type WeightedAdapter,
-} from './composition.ts'
+import { part } from '../part.ts'
+import type { AdapterWeight, WeightedAdapter } from './composition.ts'
 import { AdapterRefusedError } from './errors.ts'
+import { gpuBytesOf } from './packing.ts'
 import type { AdapterHold, AdapterRegistry, RegistryLease } from './registry.ts'
-import { gpuBytesOf } from './report.ts'
 import { AdapterVersion } from './version.ts'
 
 export interface CompositionsOptions {
@@ -30,6 +24,9 @@ interface Composition {
   /** Of its parts. */
   readonly digests: ReadonlySet<string>
 }
+
+/** How adapters are summed: loaded when the first two are. */
+type Sums = typeof import('./composition.ts')
 
 type HeldAdapter = AdapterHold & AdapterWeight
 type ReadAdapter = HeldAdapter & WeightedAdapter
@@ -61,17 +58,18 @@ export class Compositions {
    * @throws AdapterRefusedError when they have no sum here, or not one that fits; AdapterLostError
    */
   async lease(weights: readonly AdapterWeight[]): Promise<RegistryLease | null> {
-    const terms = this.#hold(weights)
+    const sums = await sumsOfAdapters()
+    const terms = this.#hold(sums, weights)
     if (!terms) return null
     const letGo = (): void => {
       for (const term of terms) term.release()
     }
-    const digest = compositionDigest(terms)
+    const digest = sums.compositionDigest(terms)
     let composition: Composition
     try {
       const read = await readAll(terms)
-      composition = this.#made.get(digest) ?? this.#make(digest, read)
-      composition.version.adapter ??= compose(digest, read, this.#maxRank)
+      composition = this.#made.get(digest) ?? this.#make(sums, digest, read)
+      composition.version.adapter ??= sums.compose(digest, read, this.#maxRank)
     } catch (error) {
       letGo()
       throw error
@@ -81,7 +79,7 @@ export class Compositions {
     const hold = this.#registry.residency.acquire(version)
     let held = true
     return {
-      name: compositionName(terms),
+      name: sums.compositionName(terms),
       digest,
       invocation: version.facts.invocation ?? null,
       layers: version.facts.layers ?? null,
@@ -107,17 +105,18 @@ export class Compositions {
 
   /** Whether they have a sum that fits; nothing is kept. @throws what lease throws */
   async check(weights: readonly AdapterWeight[]): Promise<void> {
-    const terms = this.#hold(weights) ?? []
+    const sums = await sumsOfAdapters()
+    const terms = this.#hold(sums, weights) ?? []
     try {
-      const digest = compositionDigest(terms)
-      if (terms.length > 0 && !this.#made.has(digest)) this.#make(digest, await readAll(terms))
+      const digest = sums.compositionDigest(terms)
+      if (terms.length > 0 && !this.#made.has(digest)) this.#make(sums, digest, await readAll(terms))
     } finally {
       for (const term of terms) term.release()
     }
   }
 
   /** All or none. */
-  #hold(weights: readonly AdapterWeight[]): readonly HeldAdapter[] | null {
+  #hold({ inOrder }: Sums, weights: readonly AdapterWeight[]): readonly HeldAdapter[] | null {
     const held: HeldAdapter[] = []
     for (const { name, scale } of weights) {
       const hold = this.#registry.hold(name)
@@ -131,7 +130,7 @@ export class Compositions {
     return inOrder(held)
   }
 
-  #make(digest: string, terms: readonly ReadAdapter[]): Composition {
+  #make({ compose, compositionName }: Sums, digest: string, terms: readonly ReadAdapter[]): Composition {
     for (const key of this.#made.keys()) this.#dropIfUnused(key) // what has left the GPU meanwhile
     const adapter = compose(digest, terms, this.#maxRank)
     const name = compositionName(terms)
@@ -154,6 +153,10 @@ export class Compositions {
     this.#made.delete(key)
     this.#registry.residency.drop(version)
   }
+}
+
+function sumsOfAdapters(): Promise<Sums> {
+  return part(() => import('./composition.ts'))
 }
 
 function readAll(terms: readonly HeldAdapter[]): Promise<readonly ReadAdapter[]> {

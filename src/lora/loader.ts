@@ -5,12 +5,15 @@
  */
 import { LorikeetError } from '../errors.ts'
 import type { ModelSpec } from '../model/spec.ts'
+import { part } from '../part.ts'
 import type { Folder } from '../weights/folder.ts'
 import type { BaseRows } from './baseRows.ts'
 import { type AcceptableRefusal, AdapterRefusedError } from './errors.ts'
-import { type ReadAdapter, readAdapter } from './readAdapter.ts'
+import { gpuBytesOf } from './packing.ts'
+import type { ReadAdapter } from './readAdapter.ts'
+import type { ReadAdapterOptions } from './readPlan.ts'
 import type { AdapterOrigin, AdapterRecord, AdapterRegistry, Leaving } from './registry.ts'
-import { type AdapterReport, gpuBytesOf, reportOn } from './report.ts'
+import type { AdapterReport } from './report.ts'
 import type { AdapterStore } from './store.ts'
 import { Gate, Turns } from './turns.ts'
 
@@ -98,6 +101,7 @@ export class AdapterLoader {
 
   /** What loading this folder would be and cost; nothing is loaded. @throws what load throws about files */
   async check(folder: Folder, options: Pick<LoadOptions, 'accept' | 'signal'> = {}): Promise<AdapterReport> {
+    const { reportOn } = await part(() => import('./report.ts'))
     return reportOn(await this.#read(folder, options), this.#registry, this.#spec)
   }
 
@@ -145,4 +149,10 @@ export class AdapterLoader {
     const message = `The base is served with '${this.#merged}' merged into it, which is not what other adapters were made for. Name adapter_changed_base in accept if that is what you want.`
     throw new AdapterRefusedError('adapter_changed_base', 'accept', message)
   }
+}
+
+/** What reads adapters comes with the first of them. */
+async function readAdapter(folder: Folder, spec: ModelSpec, options: ReadAdapterOptions): Promise<ReadAdapter> {
+  const reader = await part(() => import('./readAdapter.ts'))
+  return await reader.readAdapter(folder, spec, options)
 }

@@ -6,7 +6,14 @@
  * transposed (a token's part of it is a row), and the output layer. The kernels that include `shaders/lora_table.wgsl`
  * find the pieces through a table entry; packedBytes.ts fills them.
  */
-import { ENTRY_HEAD, entryWord, NORM_PLACES, PROJECTION_WORDS, type TableGroup } from '../model/adapterTable.ts'
+import {
+  ENTRY_HEAD,
+  entryWord,
+  NORM_PLACES,
+  PROJECTION_WORDS,
+  type TableGroup,
+  tableLayers,
+} from '../model/adapterTable.ts'
 import { baseLayers } from '../model/layerList.ts'
 import { GROUP_PROJECTIONS, GROUPS, type Group, groupShape, type ModelSpec, projectionShape } from '../model/spec.ts'
 import { FLOAT_BYTES, type FloatDtype } from '../weights/dtype.ts'
@@ -85,6 +92,11 @@ export function layoutOf(adapter: NormalAdapter, spec: ModelSpec, from: number, 
     end += packed.byteLength
   }
   return { groups, byteLength: groups.length > 0 ? end : 0 }
+}
+
+/** Bytes on the GPU, before they are rounded up to pages. */
+export function gpuBytesOf(adapter: NormalAdapter, spec: ModelSpec): number {
+  return layoutOf(adapter, spec, 0, tableLayers(spec)).byteLength
 }
 
 /** A group before it is laid out. */

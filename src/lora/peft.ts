@@ -3,11 +3,11 @@
  * field or tensor. Shapes, ranks and types are all checked against the base before the first weight is read.
  */
 import type { ModelSpec } from '../model/spec.ts'
+import { part } from '../part.ts'
 import { ConfigError, type ReadJsonOptions, readJsonIfPresent } from '../weights/config.ts'
 import { type Folder, openIfPresent } from '../weights/folder.ts'
 import { type HeaderLimits, readSafetensors, type TensorInfo } from '../weights/safetensors.ts'
 import type { RandomAccess } from '../weights/source.ts'
-import { readTorch } from '../weights/torch.ts'
 import { AdapterRefusedError } from './errors.ts'
 import { tensorsOf } from './modulePlan.ts'
 import type { NormalAdapter } from './normal.ts'
@@ -23,6 +23,9 @@ export interface PeftAdapter {
 }
 
 type ReadTensors = (source: RandomAccess, signal?: AbortSignal) => Promise<ReadonlyMap<string, TensorInfo>>
+
+const readTorch: ReadTensors = async (source, signal) =>
+  (await part(() => import('../weights/torch.ts'))).readTorch(source, signal)
 
 export const WEIGHTS_FILE = 'adapter_model.safetensors'
 /** Where PEFT and vLLM look, in their order. */

@@ -14,8 +14,9 @@ import { MAX_FOLDS } from '../model/layerList.ts'
 import { GROUPS, type Group, type ModelSpec } from '../model/spec.ts'
 import { type ModelWeights, readVector } from '../model/weights.ts'
 import { nextTask } from '../nextTask.ts'
+import { part } from '../part.ts'
 import { BOUNCE_BYTES, Compaction, type Occupant } from './compaction.ts'
-import { DoraNorms } from './doraNorms.ts'
+import type { DoraNorms } from './doraNorms.ts'
 import { type Extent, ExtentAllocator } from './extents.ts'
 import type { LoraPart, NormalAdapter } from './normal.ts'
 import { packedPieces } from './packedBytes.ts'
@@ -83,7 +84,8 @@ export class AdapterPool {
   readonly #gpu: Gpu
   readonly #spec: ModelSpec
   readonly #weights: ModelWeights
-  readonly #norms: DoraNorms
+  /** Null before the first DoRA adapter. */
+  #norms: DoraNorms | null = null
   readonly #turns: UploadTurns
   /** What one upload gathers its bytes in. */
   readonly #buffer: Uint8Array = SlabWriter.makeBuffer()
@@ -110,7 +112,6 @@ export class AdapterPool {
     this.#slabs = slabs
     this.table = table
     this.maxSlots = maxSlots
-    this.#norms = new DoraNorms(gpu, spec, weights, this)
     this.#turns = new UploadTurns({ now: () => performance.now(), pause: nextTask })
     this.#bounce = bounce
     this.#compaction = new Compaction(gpu, this.#turns, bounce)
@@ -241,7 +242,7 @@ export class AdapterPool {
   }
 
   close(): void {
-    this.#norms.close()
+    this.#norms?.close()
     this.#bounce.destroy()
     this.table.destroy()
     for (const { buffer } of this.#slabs) buffer.destroy()
@@ -290,7 +291,7 @@ export class AdapterPool {
 
   async #upload(slot: number, layouts: readonly SlabLayout[], signal?: AbortSignal): Promise<void> {
     const { extents, words } = this.#resident(slot)
-    const rowScaleOf = (part: LoraPart) => this.#norms.rowScaleOf(part)
+    const rowScaleOf = (module: LoraPart) => this.#norms?.rowScaleOf(module)
     for (const [i, { groups, byteLength }] of layouts.entries()) {
       if (byteLength === 0) continue
       const { buffer } = this.#slabs[i]!
@@ -305,6 +306,9 @@ export class AdapterPool {
       await writer.end(byteLength)
     }
     this.#gpu.write(this.table, slot * slotWords(this.#spec) * 4, words)
+    if (!layouts.some(({ groups }) => groups.some(hasRowScale))) return
+    const { DoraNorms } = await part(() => import('./doraNorms.ts'))
+    this.#norms ??= new DoraNorms(this.#gpu, this.#spec, this.#weights, this)
     const offsets = layouts.flatMap(({ groups }, i) => groups.map((packed) => [packed, extents[i]!.offset] as const))
     await this.#norms.apply(slot, offsets, signal)
   }
@@ -320,6 +324,11 @@ export class AdapterPool {
 /** Whether there is another bias for part of it. */
 function bringsBias({ projections }: PackedGroup): boolean {
   return projections.some((one) => one?.module.bias)
+}
+
+/** Whether the lengths of rows matter to part of it. */
+function hasRowScale({ projections }: PackedGroup): boolean {
+  return projections.some((one) => one?.rowScaleOffset != null)
 }
 
 /** A few more than adapters, so that one which takes several finds them in a row. */

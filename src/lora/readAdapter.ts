@@ -1,8 +1,8 @@
 /** A folder with an adapter of any format into the normal form. */
 import type { ModelSpec } from '../model/spec.ts'
+import { part } from '../part.ts'
 import type { Folder } from '../weights/folder.ts'
 import { AdapterRefusedError } from './errors.ts'
-import { readNemoAdapter } from './nemo.ts'
 import type { NormalAdapter } from './normal.ts'
 import { readPeftAdapter } from './peft.ts'
 import { CONFIG_FILE } from './peftConfig.ts'
@@ -26,6 +26,7 @@ export async function readAdapter(
 ): Promise<ReadAdapter> {
   const nemo = await findNemo(folder, options.signal)
   if (nemo === null) return { format: 'peft', ...(await readPeftAdapter(folder, spec, options)) }
+  const { readNemoAdapter } = await part(() => import('./nemo.ts'))
   const source = await folder.open(nemo, options.signal)
   try {
     return { format: 'nemo', adapter: await readNemoAdapter(source, spec, options), notes: [] }

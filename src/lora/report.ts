@@ -1,9 +1,8 @@
 /** What an adapter would be and cost here, found out without loading it: the answer to a dry run. */
-import { tableLayers } from '../model/adapterTable.ts'
 import type { ModelSpec } from '../model/spec.ts'
 import { modulePath, normPath } from './modules.ts'
 import type { LoraPart, NormalAdapter, VocabularyChange } from './normal.ts'
-import { layoutOf } from './packing.ts'
+import { gpuBytesOf } from './packing.ts'
 import type { ReadAdapter } from './readAdapter.ts'
 import type { AdapterRegistry } from './registry.ts'
 
@@ -38,11 +37,6 @@ export interface ModuleReport {
   readonly dtype: string
   /** What it is besides A and B, of which a rank of 0 means none: `weight` is a whole one, `tokens` some of its rows. */
   readonly with: readonly ('dora' | 'bias' | 'lora_bias' | 'weight' | 'tokens')[]
-}
-
-/** Bytes on the GPU, before they are rounded up to pages. */
-export function gpuBytesOf(adapter: NormalAdapter, spec: ModelSpec): number {
-  return layoutOf(adapter, spec, 0, tableLayers(spec)).byteLength
 }
 
 export function reportOn(read: ReadAdapter, registry: AdapterRegistry, spec: ModelSpec): AdapterReport {

@@ -9,8 +9,8 @@ const ORDER: readonly string[] = ['gpu', 'weights', 'model', 'lora', 'engine', '
 /** Folders that may use the tokenizer and its like. */
 const USERS_OF_TEXT = new Set(['text', 'api', 'src', 'hosts', 'cli'])
 const SHADER_FOLDERS = new Set(['gpu', 'model', 'lora', 'engine', 'bench'])
-/** Everybody's; they import nothing of the house themselves. */
-const COMMON = new Set(['src/errors.ts', 'src/nextTask.ts', 'src/version.ts'])
+/** Everybody's; they import nothing else of the house themselves. */
+const COMMON = new Set(['src/errors.ts', 'src/nextTask.ts', 'src/part.ts', 'src/version.ts'])
 
 /** Files that know which host they run on. */
 const HOST_FILES = /^src\/(hosts\/|cli\/|gpu\/open[.\w]*\.ts$)/
@@ -24,6 +24,8 @@ const HOSTS: readonly { readonly files: RegExp; readonly name: string; readonly 
 const CHOOSES_HOST = /^src\/(hosts\/current\.ts$|cli\/)/
 /** Files that tests run without a GPU. */
 const NEEDS_NO_GPU = /^src\/(engine\/scheduler[.\w]*\.ts$|api\/)/
+/** What browsers load. */
+const ENTRIES: readonly string[] = ['src/index.ts', 'src/hosts/browser/worker/main.ts']
 const IS_GPU = /^(src\/gpu\/|shaders\/)/
 
 /** The folder below src that a file belongs to; `src` for a file that lies in src itself. */
@@ -40,6 +42,7 @@ export function breaches(modules: readonly SourceModule[], packages: readonly st
     ),
     ...modules.flatMap(hostBreaches),
     ...modules.filter(({ path }) => NEEDS_NO_GPU.test(path)).flatMap((module) => gpuBreach(module, byPath) ?? []),
+    ...partBreaches(modules, byPath),
     ...cycles(byPath).map((cycle) => `${cycle.join(' -> ')} is a cycle`),
   ]
 }
@@ -101,6 +104,37 @@ function gpuBreach(start: SourceModule, byPath: ReadonlyMap<string, SourceModule
   }
   const way = walk(start.path, [])
   return way && `${way.join(' -> ')}: ${start.path} must run without a GPU`
+}
+
+/**
+ * What is loaded when it is needed has to be a file of its own in a browser, so nothing that is loaded at the start may import it;
+ * and whoever loads it has to say what it means when it is not to be had.
+ */
+function partBreaches(modules: readonly SourceModule[], byPath: ReadonlyMap<string, SourceModule>): string[] {
+  const bare = modules.flatMap(({ path, imports }) =>
+    imports.flatMap(({ target, later, isRelative }) =>
+      later === 'bare' && isRelative && !HOST_FILES.test(path)
+        ? `${path} imports ${target} when needed without part()`
+        : [],
+    ),
+  )
+  const importers = new Map<string, string>()
+  const open = ENTRIES.filter((entry) => byPath.has(entry))
+  for (const path of open) {
+    for (const { target, later, isTypeOnly } of byPath.get(path)?.imports ?? []) {
+      if (later || isTypeOnly || importers.has(target)) continue
+      importers.set(target, path)
+      open.push(target)
+    }
+  }
+  const parts = modules.flatMap(({ imports }) =>
+    imports.flatMap(({ target, later }) => (later === 'part' ? target : [])),
+  )
+  const early = [...new Set(parts)].filter((target) => importers.has(target))
+  return [
+    ...bare,
+    ...early.map((target) => `${target} is loaded when it is needed, but ${importers.get(target)} imports it at once`),
+  ]
 }
 
 /** One cycle for each file that closes one; imports of types count, since they too make two files one. */

@@ -20,7 +20,9 @@ describe('the import rules', () => {
       'src/gpu/a.ts': `import { E } from '../errors.ts'`,
       'src/model/b.ts': `import '../gpu/a.ts'\nimport './c.ts'\nimport w from '../../shaders/x.wgsl' with { type: 'text' }`,
       'src/model/c.ts': `export * from '../weights/d.ts'`,
-      'src/weights/d.ts': `const lazy = () => import('../gpu/a.ts')`,
+      'src/weights/d.ts': `import { part } from '../part.ts'\nconst lazy = () => part(() => import('../gpu/p.ts'))`,
+      'src/gpu/p.ts': '',
+      'src/part.ts': `import { E } from './errors.ts'`,
       'src/cli/main.ts': `import 'node:fs'\nimport { B } from '../index.ts'\nprocess.exit()`,
       'src/index.ts': `export { B } from './model/b.ts'\nimport './hosts/current.ts'`,
       'src/hosts/current.ts': `const host = () => import('./node/host.ts')`,
@@ -36,7 +38,7 @@ describe('the import rules', () => {
     ['an import of types', `import type { B } from '../model/b.ts'`],
     ['a re-export', `export { b } from '../model/b.ts'`],
     ['a re-export of all', `export * from '../model/b.ts'`],
-    ['a dynamic import', `const b = await import('../model/b.ts')`],
+    ['a dynamic import', `const b = await part(() => import('../model/b.ts'))`],
     ['a type inside an expression', `let b: import('../model/b.ts').B`],
     ['an import over two lines', `import {\n  b,\n} from\n  '../model/b.ts'`],
   ])('refuse to go the other way by %s', (_way, text) => {
@@ -150,6 +152,22 @@ describe('the import rules', () => {
     expect(breachesOf(files)).toEqual([
       'src/engine/scheduler.ts -> src/engine/helper.ts -> src/gpu/g.ts: src/engine/scheduler.ts must run without a GPU',
       'src/api/b.ts -> src/gpu/g.ts: src/api/b.ts must run without a GPU',
+    ])
+  })
+
+  it('refuse to load a part that is there already, or without a word about its absence', () => {
+    const files = {
+      'src/index.ts': `import './lora/a.ts'`,
+      'src/lora/a.ts': `import { b } from './b.ts'\nimport type { C } from './c.ts'\nconst c = () => part(() => import('./c.ts'))`,
+      'src/lora/b.ts': `const d = () => part(() => import('./d.ts'))\nconst e = () => import('./e.ts')`,
+      'src/lora/c.ts': `import './d.ts'`,
+      'src/lora/d.ts': '',
+      'src/lora/e.ts': '',
+    }
+    expect(breachesOf(files)).toEqual(['src/lora/b.ts imports src/lora/e.ts when needed without part()'])
+    expect(breachesOf({ ...files, 'src/lora/a.ts': `import './b.ts'\nimport './c.ts'`, 'src/lora/e.ts': `` })).toEqual([
+      'src/lora/b.ts imports src/lora/e.ts when needed without part()',
+      'src/lora/d.ts is loaded when it is needed, but src/lora/c.ts imports it at once',
     ])
   })
 

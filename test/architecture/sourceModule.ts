@@ -12,6 +12,8 @@ export interface ImportOf {
   readonly isRelative: boolean
   /** Gone after compilation. `import { type X }` is not: under verbatimModuleSyntax the bare import stays. */
   readonly isTypeOnly: boolean
+  /** By `import()`: a bundler puts it into another file. `part`: as src/part.ts has it, which says what it means when that fails. */
+  readonly later: 'part' | 'bare' | null
 }
 
 export interface SourceModule {
@@ -35,9 +37,15 @@ export function parseModule(path: string, text: string): SourceModule {
   if (errors.length > 0) throw new Error(`${path}: ${errors[0]?.message}`)
   const imports: ImportOf[] = []
   const hostGlobals = new Set<string>()
+  const inPart = new Set<Node>()
   const visit = (node: Node): void => {
+    const part = importOfPart(node)
+    if (part) inPart.add(part)
     const found = importIn(node)
-    if (found) imports.push(resolveImport(path, found.specifier, found.isTypeOnly))
+    if (found) {
+      const later = node.type !== 'ImportExpression' ? null : inPart.has(node) ? 'part' : 'bare'
+      imports.push({ ...resolveImport(path, found.specifier), isTypeOnly: found.isTypeOnly, later })
+    }
     const name = hostGlobalIn(node)
     if (name) hostGlobals.add(name)
     for (const child of childrenOf(node)) visit(child)
@@ -81,10 +89,17 @@ function importIn(node: Node): { specifier: string; isTypeOnly: boolean } | null
   }
 }
 
-function resolveImport(from: string, specifier: string, isTypeOnly: boolean): ImportOf {
+/** Of `part(() => import('./x.ts'))` the import. */
+function importOfPart({ type, callee, arguments: given }: Node): Node | null {
+  if (type !== 'CallExpression' || (callee as Node).name !== 'part') return null
+  const [load] = given as Node[]
+  const body = load?.type === 'ArrowFunctionExpression' ? (load.body as Node) : null
+  return body?.type === 'ImportExpression' ? body : null
+}
+
+function resolveImport(from: string, specifier: string): Pick<ImportOf, 'target' | 'isRelative'> {
   const isRelative = specifier.startsWith('.')
-  const target = isRelative ? posix.join(posix.dirname(from), specifier) : specifier
-  return { target, isRelative, isTypeOnly }
+  return { target: isRelative ? posix.join(posix.dirname(from), specifier) : specifier, isRelative }
 }
 
 function hostGlobalIn(node: Node): string | null {

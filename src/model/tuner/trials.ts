@@ -61,7 +61,7 @@ export class DeviceTrials implements Trials {
 
   async prepare(tunable: Tunable, candidate: Candidate): Promise<Trial> {
     const wrong = (found: string) => new WrongKernelError(tunable.name, candidate.label, found)
-    const test = this.#tests.get(tunable) ?? testOf(tunable)
+    const test = this.#tests.get(tunable) ?? (await testOf(tunable))
     this.#tests.set(tunable, test)
     if (!test.right.has(candidate.label)) {
       const small = await Bench.open(this.#gpu, test.check, candidate)
@@ -102,9 +102,9 @@ interface Test {
   readonly right: Set<string>
 }
 
-function testOf(tunable: Tunable): Test {
-  const check = tunable.check()
-  return { check, expected: check.expected(), load: tunable.load(), bits: null, right: new Set() }
+async function testOf(tunable: Tunable): Promise<Test> {
+  const check = await tunable.check()
+  return { check, expected: check.expected(), load: await tunable.load(), bits: null, right: new Set() }
 }
 
 /** A problem with a candidate's kernels bound to it. */

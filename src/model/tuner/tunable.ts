@@ -4,10 +4,11 @@
  * sampler is not among them, whose crews weigh tokens in an order of their own, nor are attention's splits.
  */
 import type { Capabilities } from '../../gpu/capabilities.ts'
+import { part } from '../../part.ts'
 import type { FloatDtype } from '../../weights/dtype.ts'
 import { type KernelTuning, ROW_CLASSES, type RowClass } from '../kernels/tuning.ts'
 import { groupShape, type ModelSpec, projectionShape } from '../spec.ts'
-import { attentionProblem, expandProblem, matmulProblem, type Problem, shrinkProblem } from './problems.ts'
+import type { Problem } from './problems.ts'
 
 export interface Candidate {
   /** Unique among those of a choice; what a store remembers. */
@@ -23,15 +24,18 @@ export interface Tunable {
   chosen(tuning: KernelTuning): string
   readonly candidates: readonly Candidate[]
   /** Small, and its numbers are known. */
-  check(): Problem
+  check(): Promise<Problem>
   /** Of the model's size. */
-  load(): Problem
+  load(): Promise<Problem>
 }
 
 /** Most sums that a team or an invocation keeps: beyond it registers spill on every device known. */
 const MOST_SUMS = 64
 /** A software device has sixteen vector registers. */
 const MOST_SOFTWARE_SUMS = 32
+
+/** Loaded when something is measured; most starts only read what is known. */
+const problems = (): Promise<typeof import('./problems.ts')> => part(() => import('./problems.ts'))
 
 /** A check: columns that fill no stride of lanes, outputs that fill no team. */
 const CHECK = { in: 132, out: 45 }
@@ -67,8 +71,9 @@ function matmulTunable(can: Capabilities, spec: ModelSpec, dtype: FloatDtype, ro
         label: label(shape),
         within: (tuning) => ({ ...tuning, matmul: { ...tuning.matmul, [rows]: shape } }),
       })),
-    check: () => matmulProblem(can, dtype, rows, { ...CHECK, rows: rows === 8 ? 11 : rows }),
-    load: () => matmulProblem(can, dtype, rows, { in: inputs, out: Math.min(out, fitting), rows }),
+    check: async () => (await problems()).matmulProblem(can, dtype, rows, { ...CHECK, rows: rows === 8 ? 11 : rows }),
+    load: async () =>
+      (await problems()).matmulProblem(can, dtype, rows, { in: inputs, out: Math.min(out, fitting), rows }),
   }
 }
 
@@ -91,8 +96,8 @@ function loraTunables(can: Capabilities, spec: ModelSpec): readonly Tunable[] {
         label: `${columns} columns`,
         within: (tuning) => ({ ...tuning, shrink: { columns } }),
       })),
-      check: () => shrinkProblem(can, { in: CHECK.in, rank: 20 }),
-      load: () => shrinkProblem(can, { in: inputs, rank: LOAD_RANK }),
+      check: async () => (await problems()).shrinkProblem(can, { in: CHECK.in, rank: 20 }),
+      load: async () => (await problems()).shrinkProblem(can, { in: inputs, rank: LOAD_RANK }),
     },
     {
       name: 'expand',
@@ -101,8 +106,8 @@ function loraTunables(can: Capabilities, spec: ModelSpec): readonly Tunable[] {
         label: `${vectors} vectors, ${turns} turns`,
         within: (tuning) => ({ ...tuning, expand: { vectors, turns } }),
       })),
-      check: () => expandProblem(can, { out: 212, rank: 20 }),
-      load: () => expandProblem(can, { out, rank: LOAD_RANK }),
+      check: async () => (await problems()).expandProblem(can, { out: 212, rank: 20 }),
+      load: async () => (await problems()).expandProblem(can, { out, rank: LOAD_RANK }),
     },
   ]
 }
@@ -117,7 +122,7 @@ function attentionTunable(can: Capabilities, spec: ModelSpec): Tunable {
       label: `${sums} sums`,
       within: (tuning) => ({ ...tuning, attention: { sums } }),
     })),
-    check: () => attentionProblem(can, small, { rows: 2, context: 37 }),
-    load: () => attentionProblem(can, shape, { rows: 4, context: LOAD_CONTEXT }),
+    check: async () => (await problems()).attentionProblem(can, small, { rows: 2, context: 37 }),
+    load: async () => (await problems()).attentionProblem(can, shape, { rows: 4, context: LOAD_CONTEXT }),
   }
 }

@@ -49,8 +49,8 @@ describe('candidates', () => {
     /** Changes the kernel of 16 columns. */
     const changed = (of: 'check' | 'load', from: string, to: string): Tunable => ({
       ...shrink,
-      [of]: (): Problem => {
-        const problem = shrink[of]()
+      [of]: async (): Promise<Problem> => {
+        const problem = await shrink[of]()
         return {
           ...problem,
           dispatches(tuning) {
