@@ -6,7 +6,7 @@
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vite'
 import { browserHost } from './browserHost.ts'
-import { MINIFY } from './minify.ts'
+import { CHUNKS, MINIFY } from './output.ts'
 import { quotedImports } from './quotedImports.ts'
 import { tokenizerParts } from './tokenizerParts.ts'
 import { wgslText } from './wgslText.ts'
@@ -29,8 +29,7 @@ export default defineConfig({
         minify: MINIFY,
         entryFileNames: '[name].js',
         chunkFileNames: 'chunks/[name]-[hash].js',
-        // What both need at once is one chunk, and not one for each set of lazy parts that needs it too.
-        codeSplitting: { groups: [{ name: 'engine', tags: ['$initial'], minShareCount: 2 }] },
+        codeSplitting: CHUNKS,
       },
     },
   },

@@ -5,7 +5,7 @@
  */
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vite'
-import { MINIFY } from './minify.ts'
+import { MINIFY } from './output.ts'
 import { workerBeside } from './workerBeside.ts'
 
 const ENTRIES: Readonly<Record<string, string>> = {

@@ -2,6 +2,8 @@
 import { fileURLToPath } from 'node:url'
 import type { Plugin, UserConfig } from 'vite'
 import { browserHost } from '../build/browserHost.ts'
+import { CHUNKS } from '../build/output.ts'
+import { tokenizerParts } from '../build/tokenizerParts.ts'
 import { wgslText } from '../build/wgslText.ts'
 import { modelsBesidePage } from './build/models.ts'
 import { pageShell } from './build/shell.ts'
@@ -14,13 +16,13 @@ const model = process.env.LORIKEET_DEMO_MODEL ?? here('../models/aviary')
 const server = process.env.LORIKEET_DEMO_SERVER ?? 'http://127.0.0.1:8000'
 
 /** What the engine's own sources need, here and in its worker. */
-const engine = (): Plugin[] => [wgslText({ withoutComments: true }), browserHost()]
+const engine = (): Plugin[] => [wgslText({ withoutComments: true }), browserHost(), tokenizerParts()]
 
 const config: UserConfig = {
   root: here('.'),
   base: './',
   plugins: [...engine(), modelsBesidePage(model), pageShell()],
-  worker: { format: 'es', plugins: engine },
+  worker: { format: 'es', plugins: engine, rolldownOptions: { output: { codeSplitting: CHUNKS } } },
   build: {
     target: 'es2022',
     outDir: '../dist/demo',

@@ -15,7 +15,7 @@ export async function buildLibrary(): Promise<{ readonly folder: string; remove(
   const config = (name: string): string => fileURLToPath(new URL(`../../../build/${name}.config.ts`, import.meta.url))
   const out = { logLevel: 'error', build: { outDir: folder, emptyOutDir: false } } as const
   await build({ configFile: config('browser'), ...out })
-  for (const mode of ['worker', 'service-worker']) await build({ configFile: config('standalone'), mode, ...out })
+  for (const mode of ['page', 'service-worker']) await build({ configFile: config('standalone'), mode, ...out })
   return { folder, remove: () => rmSync(folder, { recursive: true, force: true }) }
 }
 
