@@ -11,7 +11,7 @@ import type { EngineOptions } from './engine/engine.ts'
 import { EngineMeter } from './engine/meter.ts'
 import { observedBy } from './engine/observer.ts'
 import { Runtime } from './engine/runtime.ts'
-import type { EngineSizes } from './engine/sizes.ts'
+import { type EngineSizes, profileOf } from './engine/sizes.ts'
 import { telemetryOf } from './engine/telemetry.ts'
 import type { TuningOptions } from './engine/tuning.ts'
 import { LorikeetError } from './errors.ts'
@@ -175,6 +175,7 @@ export class Lorikeet {
         modelNames,
         modelRoot: folder.name,
         merged,
+        profile: profileOf(sizes),
         created: Math.floor(Date.now() / 1000),
         engine: runtime.engine,
         tokenizer: text.tokenizer,

@@ -1,4 +1,4 @@
-/** `GET /v1/metadata`: what is served, in the shape of NIM. Fields about containers and profiles have nothing to say here. */
+/** `GET /v1/metadata`: what is served, in the shape of NIM. Fields about containers have nothing to say here. */
 import type { Service } from './service.ts'
 
 export interface MetadataJson {
@@ -7,10 +7,11 @@ export interface MetadataJson {
   readonly assetInfo: readonly string[]
   readonly licenseInfo: { readonly name: string; readonly path: string; readonly url: string; readonly type: 'file' }
   readonly repository_override: string
+  /** The numeric profile: see profileOf(). */
   readonly selectedModelProfileId: string
 }
 
-export function metadataJson({ version, modelNames, modelRoot }: Service): MetadataJson {
+export function metadataJson({ version, modelNames, modelRoot, profile }: Service): MetadataJson {
   return {
     version,
     modelInfo: [{ shortName: modelNames[0], modelUrl: modelRoot }],
@@ -22,6 +23,6 @@ export function metadataJson({ version, modelNames, modelRoot }: Service): Metad
       type: 'file',
     },
     repository_override: '',
-    selectedModelProfileId: '',
+    selectedModelProfileId: profile,
   }
 }

@@ -21,6 +21,8 @@ export interface Service {
   readonly modelRoot: string
   /** The adapter that is folded into the base, whose name is one of the base's; null: the base is as it was made. */
   readonly merged: Pick<MergedAdapter, 'name' | 'root' | 'digest'> | null
+  /** The element types that decide what numbers come out, such as `activations-float32-kv-float16`. */
+  readonly profile: string
   /** Unix time in seconds. */
   readonly created: number
   readonly engine: GenerationEngine

@@ -110,8 +110,9 @@ export class Runtime {
       ])
       owned.buffers.push(step!, registers!)
       const stepInputs = { step: step!, registers: registers! }
-      const tuner = await KernelTuner.open(gpu, spec, weights.layers[0]!.matrices.mlp_in.dtype, options.tuning)
       const { activationDtype } = sizes
+      const dtypes = { weights: weights.layers[0]!.matrices.mlp_in.dtype, activations: activationDtype }
+      const tuner = await KernelTuner.open(gpu, spec, dtypes, options.tuning)
       const parts = { ...stepInputs, spec, weights, kv, adapters: pool, limits: sizes, activationDtype }
       const forward = owned.closes(await ForwardPass.create(gpu, parts, tuner.tuning))
       pool.onLoad((use) => forward.prepareAdapter(use))

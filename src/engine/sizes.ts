@@ -106,3 +106,9 @@ export function planSizes(gpu: Gpu, spec: ModelSpec, wanted: EngineSizes): SizeP
     ],
   }
 }
+
+/** The element types that decide what numbers come out: the same for as long as an engine lives. */
+export function profileOf({ activationDtype, kvCacheDtype }: SizePlan): string {
+  const name = (dtype: 'F32' | 'F16') => (dtype === 'F16' ? 'float16' : 'float32')
+  return `activations-${name(activationDtype)}-kv-${name(kvCacheDtype)}`
+}

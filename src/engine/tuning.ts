@@ -3,6 +3,7 @@ import { LorikeetError } from '../errors.ts'
 import type { Gpu } from '../gpu/gpu.ts'
 import { defaultTuning, type KernelTuning } from '../model/kernels/tuning.ts'
 import type { ModelSpec } from '../model/spec.ts'
+import type { Dtypes } from '../model/tuner/problems.ts'
 import { type Tunable, tunablesOf } from '../model/tuner/tunable.ts'
 import type { TunerPort } from '../model/tuner/tuner.ts'
 import {
@@ -17,7 +18,6 @@ import {
   untried,
 } from '../model/tuner/tuningStore.ts'
 import { part } from '../part.ts'
-import type { FloatDtype } from '../weights/dtype.ts'
 
 export interface TuningOptions {
   /**
@@ -48,26 +48,36 @@ export class KernelTuner {
   readonly #store: TuningStore
   readonly #key: string
   readonly tunables: readonly Tunable[]
+  /** What the kernels are chosen for. */
+  readonly dtypes: Dtypes
   #findings: Findings
   #isOver = false
   #running: Promise<void> = Promise.resolve()
 
-  private constructor(gpu: Gpu, key: string, tunables: readonly Tunable[], findings: Findings, options: TuningOptions) {
+  private constructor(
+    gpu: Gpu,
+    dtypes: Dtypes,
+    { key, tunables }: { readonly key: string; readonly tunables: readonly Tunable[] },
+    findings: Findings,
+    options: TuningOptions,
+  ) {
     this.#gpu = gpu
     this.#options = options
     this.#store = options.store ?? new MemoryTuningStore()
+    this.dtypes = dtypes
     this.#key = key
     this.tunables = tunables
     this.#findings = findings
   }
 
   /** Reads what is known of this device and model. A store that fails knows nothing. */
-  static async open(gpu: Gpu, spec: ModelSpec, dtype: FloatDtype, options: TuningOptions = {}): Promise<KernelTuner> {
-    const tunables = tunablesOf(gpu.can, spec, dtype)
-    const key = tuningKey(gpu, spec, dtype)
+  static async open(gpu: Gpu, spec: ModelSpec, dtypes: Dtypes, options: TuningOptions = {}): Promise<KernelTuner> {
+    const { weights, activations } = dtypes
+    const tunables = tunablesOf(gpu.can, spec, weights, activations)
+    const key = tuningKey(gpu, spec, weights, activations)
     const isKnown = options.store && options.mode !== 'never' && !options.retune
     const text = isKnown ? await options.store.read(key).catch(() => null) : null
-    return new KernelTuner(gpu, key, tunables, readFindings(text, tunables), options)
+    return new KernelTuner(gpu, dtypes, { key, tunables }, readFindings(text, tunables), options)
   }
 
   get findings(): Findings {

@@ -271,6 +271,7 @@ describe('GET /v1/metadata', () => {
       modelInfo: [{ shortName: 'org/tiny', modelUrl: 'models/tiny' }],
       assetInfo: [],
       repository_override: '',
+      selectedModelProfileId: 'activations-float32-kv-float16',
     })
   })
 })

@@ -143,7 +143,8 @@ describe('the trial of a model', () => {
     expect(await tryModel('tiny', { model, sizes })).toMatchObject({
       name: 'tiny',
       problem: null,
-      facts: { shape: /3 layers/ },
+      facts: { shape: /3 layers/, numbers: 'activations-float32-kv-float32' },
+      halves: { decode: expect.any(Number), prefill: expect.any(Number) },
     })
     expect(await tryModel('none', { model: `${model}-none` })).toMatchObject({ facts: null, problem: /does not exist/ })
   })
@@ -178,6 +179,21 @@ describe('a diagnosis', () => {
   it('of a machine that is well is empty', () => {
     expect(diagnose(attempt(), DRIVERS)).toEqual([])
     expect(diagnose(attempt(), null)).toEqual([])
+  })
+
+  const tried = (decode: number, prefill: number): Attempt => ({
+    kind: 'examined',
+    examination: WELL,
+    model: { name: 'm', facts: {}, halves: { decode, prefill }, problem: null },
+  })
+
+  it('recommends halves where they are clearly faster, and nowhere slower', () => {
+    expect(diagnose(tried(1, 1), null)).toEqual([])
+    expect(diagnose(tried(0.97, 0.96), null)).toEqual([])
+    expect(diagnose(tried(1.05, 0.8), null)).toEqual([])
+    expect(severities(tried(1, 0.87))).toEqual([
+      'note: With --activation-dtype float16 the matrices of m take 1.00 of the time when it decodes, 0.87 when it reads.',
+    ])
   })
 
   it.each<[string, Attempt, RegExp]>([

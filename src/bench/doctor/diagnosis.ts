@@ -1,6 +1,7 @@
 /** What an examination means: problems, each with what to do about it. Without a device, so that every rule can be tested. */
 import type { Facts } from '../load/loadReport.ts'
 import type { Examination } from './examination.ts'
+import { type HalfTrial, isWorth } from './halfTrial.ts'
 
 /** `problem`: lorikeet cannot run, or gives wrong answers. `warning`: it runs worse than it could. `note`: good to know. */
 export type Severity = 'problem' | 'warning' | 'note'
@@ -23,7 +24,7 @@ export interface DriverFacts {
 
 /** The trial of a model: loaded, and asked for a few tokens. */
 export type ModelTrial =
-  | { readonly name: string; readonly facts: Facts; readonly problem: null }
+  | { readonly name: string; readonly facts: Facts; readonly halves: HalfTrial; readonly problem: null }
   | { readonly name: string; readonly facts: null; readonly problem: string }
 
 /** How it went: an examination, or why there is none. */
@@ -119,13 +120,26 @@ function examined(examination: Examination): Finding[] {
   return findings.filter((finding) => finding !== false && finding !== null)
 }
 
-function modelFindings({ name, problem }: ModelTrial): Finding[] {
-  if (problem === null) return []
+function modelFindings(trial: ModelTrial): Finding[] {
+  if (trial.problem === null) return halfFindings(trial.name, trial.halves)
   return [
     {
       severity: 'problem',
-      what: `The model ${name} does not run: ${problem}`,
+      what: `The model ${trial.name} does not run: ${trial.problem}`,
       advice: 'The message names the file or the flag.',
+    },
+  ]
+}
+
+/** Never chosen by itself: it changes numbers, if by little. */
+function halfFindings(name: string, halves: HalfTrial): Finding[] {
+  if (!isWorth(halves)) return []
+  const [decode, prefill] = [halves.decode, halves.prefill].map((ratio) => ratio.toFixed(2))
+  return [
+    {
+      severity: 'note',
+      what: `With --activation-dtype float16 the matrices of ${name} take ${decode} of the time when it decodes, ${prefill} when it reads.`,
+      advice: 'Logits then differ by about a thousandth of their scale: docs/performance.md, Halves.',
     },
   ]
 }

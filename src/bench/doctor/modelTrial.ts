@@ -1,7 +1,10 @@
-/** Whether a model runs on a device: opened, asked for a few tokens, closed. */
+/** Whether a model runs on a device: opened, asked for a few tokens, its matrices timed, closed. */
+
+import { profileOf } from '../../engine/sizes.ts'
 import { tuningTable } from '../../engine/tuning.ts'
 import { Lorikeet, type OpenOptions } from '../../lorikeet.ts'
 import type { ModelTrial } from './diagnosis.ts'
+import { PREFILL_ROWS, tryHalves } from './halfTrial.ts'
 
 const NUM_TOKENS = 8
 
@@ -16,7 +19,11 @@ export async function tryModel(name: string, options: OpenOptions): Promise<Mode
     const response = await bird.fetch('http://lorikeet/v1/completions', { method: 'POST', body: JSON.stringify(body) })
     if (!response.ok) throw new Error(await response.text())
     const endedAt = performance.now()
-    const { spec, sizes, gpu } = bird.runtime
+    const { spec, sizes, gpu, tuner } = bird.runtime
+    const bytes = gpu.ledger.bytes
+    await tuner.stop()
+    const halves = await tryHalves(gpu, spec, tuner.dtypes.weights)
+    const share = (ratio: number) => `${ratio.toFixed(2)} of the time`
     return {
       name,
       facts: {
@@ -24,9 +31,12 @@ export async function tryModel(name: string, options: OpenOptions): Promise<Mode
         'first tokens': `${NUM_TOKENS} in ${((endedAt - openedAt) / 1000).toFixed(2)} s, shaders compiled on the way`,
         shape: `${spec.numLayers} layers of ${spec.hiddenSize}, vocabulary ${spec.vocabSize}`,
         context: `${sizes.maxModelLen} tokens, ${sizes.maxSpans} sequences at once`,
-        'GPU memory': `${Math.round(gpu.ledger.bytes / 2 ** 20)} MiB`,
-        ...Object.fromEntries(tuningTable(bird.runtime.tuner).map(({ kernel, chosen }) => [kernel, chosen])),
+        'GPU memory': `${Math.round(bytes / 2 ** 20)} MiB`,
+        numbers: profileOf(sizes),
+        'activations in f16': `decoding would take ${share(halves.decode)}, reading ${PREFILL_ROWS} rows ${share(halves.prefill)} (matrices alone)`,
+        ...Object.fromEntries(tuningTable(tuner).map(({ kernel, chosen }) => [kernel, chosen])),
       },
+      halves,
       problem: null,
     }
   } catch (error) {

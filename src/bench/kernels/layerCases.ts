@@ -2,12 +2,13 @@
 import type { Capabilities } from '../../gpu/capabilities.ts'
 import { addNormGrid, addNormKernel, addNormParams } from '../../model/kernels/addNorm.ts'
 import { embedGrid, embedKernel, embedParams } from '../../model/kernels/embed.ts'
+import type { ActivationDtype } from '../../model/kernels/includes.ts'
 import { matmulGrid, matmulKernel, matmulParams } from '../../model/kernels/matmul.ts'
 import { ropeKvGrid, ropeKvKernel, ropeKvParams } from '../../model/kernels/ropeKv.ts'
 import { siluMulGrid, siluMulKernel, siluMulParams } from '../../model/kernels/siluMul.ts'
 import { defaultTuning, rowClass } from '../../model/kernels/tuning.ts'
 import { GROUPS, groupShape, type ModelSpec } from '../../model/spec.ts'
-import { FLOAT_BYTES, type FloatDtype } from '../../weights/dtype.ts'
+import { FLOAT_BYTES, type FloatDtype, fromFloat32 } from '../../weights/dtype.ts'
 import { type KernelCase, prepareOne } from './kernelCase.ts'
 import { stepOf } from './steps.ts'
 import { ramp } from './workbench.ts'
@@ -26,8 +27,18 @@ export function matrixShapes(spec: ModelSpec): readonly MatrixShape[] {
   ]
 }
 
-/** A matrix that is too large to be bound is measured as its first shard. @param most bytes of a binding */
-export function matmulCase(shape: MatrixShape, dtype: FloatDtype, rows: number, most: number): KernelCase {
+/**
+ * A matrix that is too large to be bound is measured as its first shard.
+ * @param most bytes of a binding
+ * @param activations of what it is multiplied with
+ */
+export function matmulCase(
+  shape: MatrixShape,
+  dtype: FloatDtype,
+  rows: number,
+  most: number,
+  activations: ActivationDtype = 'F32',
+): KernelCase {
   const { name, in: inputs } = shape
   const rowBytes = inputs * FLOAT_BYTES[dtype]
   const out = Math.min(shape.out, Math.floor(most / rowBytes))
@@ -37,18 +48,18 @@ export function matmulCase(shape: MatrixShape, dtype: FloatDtype, rows: number, 
     shape: `${name} ${inputs} x ${out} ${dtype}`,
     rows,
     macs: rows * inputs * out,
-    bytes: byteLength + rows * (inputs + out) * 4,
+    bytes: byteLength + rows * (inputs * FLOAT_BYTES[activations] + out * 4),
     prepare(bench) {
       const { can } = bench.gpu
       const tuning = defaultTuning(can).matmul[rowClass(rows)]
       const rest = {
         params: matmulParams({ in: inputs, out, outStart: 0, outStride: out, rows: 'all' }),
         step: stepOf({ rows }).words,
-        x: ramp(rows * inputs),
+        x: new Uint32Array(fromFloat32(ramp(rows * inputs), activations).buffer),
         y: rows * out * 4,
       }
       const grid = matmulGrid(can, tuning, out, rows)
-      return prepareOne(bench, matmulKernel(can, dtype, tuning), rest, { name: 'w', byteLength }, grid)
+      return prepareOne(bench, matmulKernel(can, dtype, tuning, activations), rest, { name: 'w', byteLength }, grid)
     },
   }
 }

@@ -15,6 +15,7 @@ import {
   attentionPartialBytes,
 } from '../kernels/attention.ts'
 import type { KernelChoice } from '../kernels/choice.ts'
+import type { ActivationDtype } from '../kernels/includes.ts'
 import { loraExpandGrid, loraExpandKernel, loraExpandParams } from '../kernels/loraExpand.ts'
 import { loraShrinkGrid, loraShrinkKernel, loraShrinkParams } from '../kernels/loraShrink.ts'
 import { matmulGrid, matmulKernel, matmulParams } from '../kernels/matmul.ts'
@@ -39,9 +40,16 @@ export interface ProblemDispatch {
   readonly names?: Readonly<Record<string, string>>
 }
 
+/** Element types that kernels read. */
+export interface Dtypes {
+  /** Of the layers. */
+  readonly weights: FloatDtype
+  readonly activations: ActivationDtype
+}
+
 export function matmulProblem(
   can: Capabilities,
-  dtype: FloatDtype,
+  dtypes: Dtypes,
   of: RowClass,
   shape: { readonly in: number; readonly out: number; readonly rows: number },
 ): Problem {
@@ -50,13 +58,16 @@ export function matmulProblem(
   const [x, w] = [next(rows * inputs), next(out * inputs)]
   return {
     dispatches: ({ matmul }) => [
-      { choice: matmulKernel(can, dtype, matmul[of]), grid: matmulGrid(can, matmul[of], out, rows) },
+      {
+        choice: matmulKernel(can, dtypes.weights, matmul[of], dtypes.activations),
+        grid: matmulGrid(can, matmul[of], out, rows),
+      },
     ],
     buffers: {
       params: matmulParams({ in: inputs, out, outStart: 0, outStride: out, rows: 'all' }),
       step: stepOf(Array(rows).fill(1), 0),
-      w: wordsOf(w, dtype),
-      x,
+      w: wordsOf(w, dtypes.weights),
+      x: wordsOf(x, dtypes.activations),
       y: new Float32Array(rows * out).fill(Number.NaN),
     },
     output: 'y',
@@ -70,21 +81,28 @@ const ROWS = 8
 const ONE_LAYER = { layer: 0, numLayers: 1, group: 0 }
 const F16 = 1
 
-export function shrinkProblem(can: Capabilities, { in: inputs, rank }: { in: number; rank: number }): Problem {
+export function shrinkProblem(
+  can: Capabilities,
+  activations: ActivationDtype,
+  { in: inputs, rank }: { in: number; rank: number },
+): Problem {
   const next = eighths(rank)
   const x = next(ROWS * inputs)
   const as = TILES.map(() => next(rank * inputs))
   const shape = { ...ONE_LAYER, columns: rank, rowCapacity: ROWS, splits: 1, in: inputs }
   return {
     dispatches: ({ shrink }) => [
-      { choice: loraShrinkKernel(can, ['F16'], shrink), grid: loraShrinkGrid(can, rank, TILES.length, 1, shrink) },
+      {
+        choice: loraShrinkKernel(can, ['F16'], shrink, activations),
+        grid: loraShrinkGrid(can, rank, TILES.length, 1, shrink),
+      },
     ],
     buffers: {
       params: loraShrinkParams(shape),
       step: stepOf(TILES, TILES.length),
       table: tableOf((slot) => [(slot * rank * inputs) / 2, rank, F16, 0]),
       slab: wordsOf(joined(as), 'F16'),
-      x,
+      x: wordsOf(x, activations),
       down: new Float32Array(ROWS * rank).fill(Number.NaN),
     },
     output: 'down',

@@ -5,10 +5,11 @@
  */
 import type { Capabilities } from '../../gpu/capabilities.ts'
 import { part } from '../../part.ts'
-import type { FloatDtype } from '../../weights/dtype.ts'
+import { FLOAT_BYTES, type FloatDtype } from '../../weights/dtype.ts'
+import type { ActivationDtype } from '../kernels/includes.ts'
 import { type KernelTuning, ROW_CLASSES, type RowClass } from '../kernels/tuning.ts'
 import { groupShape, type ModelSpec, projectionShape } from '../spec.ts'
-import type { Problem } from './problems.ts'
+import type { Dtypes, Problem } from './problems.ts'
 
 export interface Candidate {
   /** Unique among those of a choice; what a store remembers. */
@@ -44,23 +45,28 @@ const LOAD_BYTES = 4 * 2 ** 20
 const LOAD_RANK = 16
 const LOAD_CONTEXT = 512
 
-/** @param dtype of the weights of the layers */
-export function tunablesOf(can: Capabilities, spec: ModelSpec, dtype: FloatDtype): readonly Tunable[] {
+/** `activations` are f32 if nothing else is said. */
+export function tunablesOf(
+  can: Capabilities,
+  spec: ModelSpec,
+  weights: FloatDtype,
+  activations: ActivationDtype = 'F32',
+): readonly Tunable[] {
   // Without subgroups every candidate has barriers, which take a software device seconds to a minute to compile.
   if (can.software && !can.subgroups) return []
   return [
-    ...ROW_CLASSES.map((rows) => matmulTunable(can, spec, dtype, rows)),
-    ...loraTunables(can, spec),
+    ...ROW_CLASSES.map((rows) => matmulTunable(can, spec, { weights, activations }, rows)),
+    ...loraTunables(can, spec, activations),
     attentionTunable(can, spec),
   ]
 }
 
-function matmulTunable(can: Capabilities, spec: ModelSpec, dtype: FloatDtype, rows: RowClass): Tunable {
+function matmulTunable(can: Capabilities, spec: ModelSpec, dtypes: Dtypes, rows: RowClass): Tunable {
   const most = can.software ? MOST_SOFTWARE_SUMS : MOST_SUMS
   const atOnce = rows === 8 ? [4, 8] : [rows]
   const shapes = atOnce.flatMap((each) => [2, 4, 8, 16].map((outputs) => ({ rows: each, outputs })))
   const { in: inputs, out } = groupShape(spec, 'mlp_in')
-  const fitting = Math.max(64, Math.floor(LOAD_BYTES / (inputs * (dtype === 'F32' ? 4 : 2))))
+  const fitting = Math.max(64, Math.floor(LOAD_BYTES / (inputs * FLOAT_BYTES[dtypes.weights])))
   const label = (shape: { rows: number; outputs: number }) => `${shape.rows} rows x ${shape.outputs} outputs`
   return {
     name: `matmul, ${rows === 8 ? '8 or more rows' : `${rows} row${rows === 1 ? '' : 's'}`}`,
@@ -71,13 +77,13 @@ function matmulTunable(can: Capabilities, spec: ModelSpec, dtype: FloatDtype, ro
         label: label(shape),
         within: (tuning) => ({ ...tuning, matmul: { ...tuning.matmul, [rows]: shape } }),
       })),
-    check: async () => (await problems()).matmulProblem(can, dtype, rows, { ...CHECK, rows: rows === 8 ? 11 : rows }),
+    check: async () => (await problems()).matmulProblem(can, dtypes, rows, { ...CHECK, rows: rows === 8 ? 11 : rows }),
     load: async () =>
-      (await problems()).matmulProblem(can, dtype, rows, { in: inputs, out: Math.min(out, fitting), rows }),
+      (await problems()).matmulProblem(can, dtypes, rows, { in: inputs, out: Math.min(out, fitting), rows }),
   }
 }
 
-function loraTunables(can: Capabilities, spec: ModelSpec): readonly Tunable[] {
+function loraTunables(can: Capabilities, spec: ModelSpec, activations: ActivationDtype): readonly Tunable[] {
   const { in: inputs, out } = projectionShape(spec, 'up')
   const expands = [
     [1, 1],
@@ -96,8 +102,8 @@ function loraTunables(can: Capabilities, spec: ModelSpec): readonly Tunable[] {
         label: `${columns} columns`,
         within: (tuning) => ({ ...tuning, shrink: { columns } }),
       })),
-      check: async () => (await problems()).shrinkProblem(can, { in: CHECK.in, rank: 20 }),
-      load: async () => (await problems()).shrinkProblem(can, { in: inputs, rank: LOAD_RANK }),
+      check: async () => (await problems()).shrinkProblem(can, activations, { in: CHECK.in, rank: 20 }),
+      load: async () => (await problems()).shrinkProblem(can, activations, { in: inputs, rank: LOAD_RANK }),
     },
     {
       name: 'expand',

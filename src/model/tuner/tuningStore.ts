@@ -2,6 +2,7 @@
 import type { Gpu } from '../../gpu/gpu.ts'
 import { VERSION } from '../../version.ts'
 import type { FloatDtype } from '../../weights/dtype.ts'
+import type { ActivationDtype } from '../kernels/includes.ts'
 import type { KernelTuning } from '../kernels/tuning.ts'
 import type { ModelSpec } from '../spec.ts'
 import type { Candidate, Tunable } from './tunable.ts'
@@ -42,11 +43,11 @@ export interface Finding {
 export type Findings = Readonly<Record<string, Finding>>
 
 /** All that decides what is fastest and what there is to choose from: device and driver, this version, the model's shape. */
-export function tuningKey(gpu: Gpu, spec: ModelSpec, dtype: FloatDtype): string {
+export function tuningKey(gpu: Gpu, spec: ModelSpec, dtype: FloatDtype, activations: ActivationDtype = 'F32'): string {
   const { adapter, subgroups, subgroupMinSize, subgroupMaxSize } = gpu.can
   const { hiddenSize, intermediateSize, numHeads, numKvHeads, headDim } = spec
   const team = subgroups ? `subgroups ${subgroupMinSize}-${subgroupMaxSize}` : 'workgroups'
-  const shape = `${hiddenSize} ${intermediateSize} ${numHeads} ${numKvHeads} ${headDim} ${dtype}`
+  const shape = `${hiddenSize} ${intermediateSize} ${numHeads} ${numKvHeads} ${headDim} ${dtype}${activations === 'F32' ? '' : ' in halves'}`
   return `lorikeet ${VERSION} | ${adapter} | ${gpu.implementation} | ${team} | ${shape}`
 }
 

@@ -93,6 +93,7 @@ export function fakeHouse(
     modelNames: ['org/tiny', 'tiny'],
     modelRoot: 'models/tiny',
     merged: null,
+    profile: 'activations-float32-kv-float16',
     created: 1_700_000_000,
     engine,
     tokenizer,

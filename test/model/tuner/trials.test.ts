@@ -17,8 +17,8 @@ const SPEC = {
 } as ModelSpec
 
 describe('candidates', () => {
-  it('are right, and of one numeric profile', async ({ bench }) => {
-    const tunables = tunablesOf(bench.gpu.can, SPEC, 'F16')
+  it.for(['F32', 'F16'] as const)('are right, and of one numeric profile: activations %s', async (dtype, { bench }) => {
+    const tunables = tunablesOf(bench.gpu.can, SPEC, 'F16', dtype)
     expect(tunables.map(({ name }) => name)).toEqual([
       'matmul, 1 row',
       'matmul, 2 rows',
@@ -41,7 +41,7 @@ describe('candidates', () => {
         trial.close()
       }
     }
-  }, 120_000)
+  })
 
   it('are found out when one of them is wrong, or sums in another order', async ({ bench }) => {
     const shrink = tunablesOf(bench.gpu.can, SPEC, 'F16').find(({ name }) => name === 'shrink')!
