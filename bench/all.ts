@@ -1,225 +1,89 @@
 /**
- * The lines of docs/performance.md in one table: runs the scripts after each other, each in a process of its own, keeps
- * their JSON, and prints what each line asks for beside what was measured. Lines about other runtimes are not here: put them
- * beside lorikeet with `lorikeet bench --url`. For figures to keep, leave the machine alone meanwhile.
+ * The lines of docs/performance.md: runs the scripts after each other, each in a process of its own, and prints what each
+ * line asks for beside what was found, in the terms of the document. A script that fails is said to have, and the others go
+ * on; the exit code is then 1. For figures to keep, leave the machine alone meanwhile: it says at first how long.
  *
- *   npm run build && node bench/run.mjs bench/all.ts [--rounds=7] [--minutes=10] [--only=mixing,counters] [--out=DIR]
+ *   npm run build && node bench/run.mjs bench/all.ts [--save docs/perf] [--only mixing,counters] [--quick]
+ *
+ * `--save` keeps the reports, for `npm run plots` to draw. `--only` runs some pieces of bench/support/pieces.ts. `--quick` takes the
+ * smallest settings: it shows that everything works, its figures are worth nothing. The load of ten minutes that S15 asks for is
+ * half as long here: `node --expose-gc bench/run.mjs bench/soak.ts` is the whole.
  */
 import { execFile } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { textTable } from '../src/bench/report/textTable.ts'
-import { numberOption, textOption } from './support/options.ts'
+import type { Json } from './support/json.ts'
+import { LINES } from './support/lines.ts'
+import { LINE_HEADERS, lineCells, type Reported } from './support/lineTable.ts'
+import { textOption } from './support/options.ts'
+import { PIECES, type Piece } from './support/pieces.ts'
 
-/** What a script printed; its keys name their lines. */
-type Json = Readonly<Record<string, unknown>>
+/** More than any piece needs on a slow machine. */
+const LONGEST_MS = 30 * 60_000
 
-interface Line {
-  readonly line: string
-  readonly what: string
-  readonly wanted: string
-  readonly script: string
-  /** Best and median, or one text for both. */
-  readonly found: (json: Json) => readonly [unknown, unknown?]
-}
-
-/** The value behind some keys, each the beginning of a name. */
-function at(json: unknown, ...keys: readonly string[]): unknown {
-  return keys.reduce<unknown>((value, key) => {
-    const entries = Object.entries((value ?? {}) as Json)
-    return (entries.find(([name]) => name === key) ?? entries.find(([name]) => name.startsWith(key)))?.[1]
-  }, json)
-}
-
-const pair =
-  (...keys: readonly string[]) =>
-  (json: Json) =>
-    [at(json, ...keys, 'best'), at(json, ...keys, 'median')] as const
-const wall = (key: string) => (json: Json) => [at(json, key, 'wallBest'), at(json, key, 'wallMedian')] as const
-const one =
-  (...keys: readonly string[]) =>
-  (json: Json) =>
-    [at(json, ...keys)] as const
-
-const LINES: readonly Line[] = [
-  {
-    line: 'S1',
-    what: '8 adapters of rank 16 against base',
-    wanted: '>= 0.90',
-    script: 'mixing',
-    found: wall('S1 decode, 8 rows of 8 adapters r=16'),
-  },
-  {
-    line: 'S1',
-    what: '8 adapters of rank 64 against base',
-    wanted: '>= 0.75',
-    script: 'mixing',
-    found: wall('S1 decode, 8 rows of 8 adapters r=64'),
-  },
-  { line: 'S2', what: 'base step, 100 adapters resident', wanted: '1.00', script: 'mixing', found: wall('S2') },
-  { line: 'S3', what: 'prefill of 8 adapters against base', wanted: '>= 0.95', script: 'mixing', found: wall('S3') },
-  {
-    line: 'S7',
-    what: 'step against its best matrix alone',
-    wanted: '>= 0.8',
-    script: 'distance',
-    found: (json) => [at(json, 'best', 'S7 of the best'), at(json, 'median', 'S7 of the best')],
-  },
-  {
-    line: 'S8',
-    what: '16 rows against 1, tokens a second',
-    wanted: '>= 2',
-    script: 'scaling',
-    found: one('S8 16 rows', 'best'),
-  },
-  {
-    line: 'S9',
-    what: '32 hot adapters of 1000, against 4',
-    wanted: '>= 0.95',
-    script: 'manyAdapters',
-    found: pair('S9 32 hot', 'against4'),
-  },
-  {
-    line: 'S9',
-    what: '200 hot of 1000, against 4',
-    wanted: 'stated',
-    script: 'manyAdapters',
-    found: pair('S9 200 hot', 'against4'),
-  },
-  {
-    line: 'S10',
-    what: 'cold adapter: extra delay in steps',
-    wanted: '<= 1',
-    script: 'coldAdapter',
-    found: pair('S10 extra'),
-  },
-  {
-    line: 'S10',
-    what: 'its upload over a bare one',
-    wanted: '>= 0.8',
-    script: 'coldAdapter',
-    found: pair('S10 upload'),
-  },
-  {
-    line: 'S11',
-    what: 'dispatches a layer, base',
-    wanted: '<= 10',
-    script: 'counters',
-    found: one('S11 base dispatches'),
-  },
-  {
-    line: 'S11',
-    what: 'dispatches a layer, LoRA',
-    wanted: '<= 8',
-    script: 'counters',
-    found: one('S11 LoRA dispatches'),
-  },
-  {
-    line: 'S12',
-    what: 'JavaScript a step, without encoding, ms',
-    wanted: '<= 0.5',
-    script: 'runAhead',
-    found: (json) => [undefined, at(json, 'S12', 'null backend', 'JavaScript per step', 'medianMsWithoutEncoding')],
-  },
-  {
-    line: 'S12',
-    what: 'encoding a dispatch, us',
-    wanted: '<= 3',
-    script: 'runAhead',
-    found: (json) => [undefined, at(json, 'S12', 'null backend', 'JavaScript per step', 'microsecondsPerDispatch')],
-  },
-  {
-    line: 'S12',
-    what: 'share of time the device is idle',
-    wanted: '<= 0.05',
-    script: 'idle',
-    found: (json) => [
-      at(json, 'S12 idle', 'ahead', 'idleShare', 'bestRound'),
-      at(json, 'S12 idle', 'ahead', 'idleShare', 'median'),
-    ],
-  },
-  { line: 'S13', what: 'loading over bare uploads', wanted: '<= 1.4', script: 'loading', found: pair('S13 loading') },
-  {
-    line: 'S13',
-    what: 'JavaScript memory above the start, MiB',
-    wanted: '<= 100',
-    script: 'loading',
-    found: (json) => [undefined, at(json, 'S13 most', 'worst')],
-  },
-  {
-    line: 'S14',
-    what: 'first token, cold start, s',
-    wanted: '<= 5',
-    script: 'firstToken',
-    found: pair('cold', 'firstToken'),
-  },
-  {
-    line: 'S14',
-    what: 'first token, warm start, s',
-    wanted: '<= 2',
-    script: 'firstToken',
-    found: pair('warm', 'firstToken'),
-  },
-  {
-    line: 'S15',
-    what: 'ms a step at context 128',
-    wanted: 'linear',
-    script: 'scaling',
-    found: (json) => [at(json, 'S15 context', '128', 'msBest'), at(json, 'S15 context', '128', 'msMedian')],
-  },
-  {
-    line: 'S15',
-    what: 'ms a step at context 4096',
-    wanted: 'linear',
-    script: 'scaling',
-    found: (json) => [at(json, 'S15 context', '4096', 'msBest'), at(json, 'S15 context', '4096', 'msMedian')],
-  },
-  {
-    line: 'S15',
-    what: 'heap of the last quarter over the second',
-    wanted: '1.00',
-    script: 'soak',
-    found: (json) => [
-      undefined,
-      Number(at(json, 'heap', 'lastQuarterMiB')) / Number(at(json, 'heap', 'secondQuarterMiB')),
-    ],
-  },
-]
-
-const rounds = numberOption('rounds', 7)
-const minutes = numberOption('minutes', 10)
+const isQuick = process.argv.includes('--quick')
 const only = textOption('only')?.split(',') ?? null
-const out = textOption('out')
+const folder = textOption('save')
 
-function run(script: string): Promise<Json | string> {
-  const args = ['--expose-gc', 'bench/run.mjs', `bench/${script}.ts`, `--rounds=${rounds}`, `--minutes=${minutes}`]
+function run({ script, args, quick }: Piece): Promise<Json | string> {
+  const command = ['--expose-gc', 'bench/run.mjs', `bench/${script}.ts`, ...(isQuick ? quick : args)]
   return new Promise((resolve) => {
-    execFile(process.execPath, args, { maxBuffer: 2 ** 26 }, (error, stdout, stderr) => {
+    execFile(process.execPath, command, { maxBuffer: 2 ** 26, timeout: LONGEST_MS }, (error, stdout, stderr) => {
       const start = stdout.indexOf('{')
-      if (error || start < 0) resolve(`failed: ${(stderr || String(error)).trim().split('\n').at(-1)}`)
+      if (error?.killed) resolve(`not done after ${duration(LONGEST_MS)}`)
+      else if (error || start < 0) resolve(lastError(stderr) ?? error?.message ?? 'it printed no report')
       else resolve(JSON.parse(stdout.slice(start)) as Json)
     })
   })
 }
 
-function show(value: unknown): string {
-  if (value === undefined) return ''
-  return typeof value === 'number' ? `${Number(value.toPrecision(3))}` : String(value)
+/** The line of a stack trace that says what happened. */
+function lastError(stderr: string): string | null {
+  return (
+    stderr
+      .split('\n')
+      .findLast((text) => /Error\b.*:/.test(text))
+      ?.trim() ?? null
+  )
 }
 
-const found = new Map<string, Json | string>()
-for (const script of new Set(LINES.map((each) => each.script))) {
-  if (only && !only.includes(script)) continue
-  console.error(`bench/${script}.ts …`)
-  const json = await run(script)
-  found.set(script, json)
-  if (out !== null && typeof json !== 'string')
-    writeFileSync(join(out, `${script}.json`), `${JSON.stringify(json, null, 2)}\n`)
+function duration(ms: number): string {
+  return ms < 60_000 ? `${Math.round(ms / 1000)} s` : `${(ms / 60_000).toFixed(1)} min`
 }
-const rows = LINES.flatMap(({ line, what, wanted, script, found: read }) => {
-  const json = found.get(script)
-  if (json === undefined) return []
-  const [best, median] = typeof json === 'string' ? [json] : read(json)
-  return [[line, what, `bench/${script}.ts`, wanted, show(best), show(median)]]
-})
-console.log(textTable(['line', 'what', 'script', 'wanted', 'best', 'median'], rows, { numLeft: 3 }))
+
+const unknown = only?.filter((name) => !PIECES.some((piece) => piece.name === name || piece.script === name)) ?? []
+if (unknown.length > 0) throw new Error(`--only: there is no ${unknown}; there are ${PIECES.map(({ name }) => name)}`)
+const pieces = PIECES.filter(({ name, script }) => !only || only.includes(name) || only.includes(script))
+const minutes = pieces.reduce((sum, piece) => sum + piece.minutes, 0)
+if (!isQuick) console.error(`${pieces.length} pieces, about ${Math.ceil(minutes)} min on two quiet cores without a GPU`)
+
+const begun = performance.now()
+const found = new Map<string, Reported>()
+for (const piece of pieces) {
+  const start = performance.now()
+  process.stderr.write(`${piece.name} …`)
+  const report = await run(piece)
+  found.set(piece.name, report)
+  console.error(` ${typeof report === 'string' ? `failed: ${report}` : duration(performance.now() - start)}`)
+  if (folder !== null && typeof report !== 'string') {
+    mkdirSync(folder, { recursive: true })
+    writeFileSync(join(folder, `${piece.name}.json`), `${JSON.stringify(report, null, 2)}\n`)
+  }
+}
+
+const shown = LINES.filter(({ piece }) => piece !== null && found.has(piece))
+console.log(
+  textTable(
+    LINE_HEADERS,
+    shown.map((line) => lineCells(line, found.get(line.piece!))),
+    { numLeft: 3 },
+  ),
+)
+const failed = [...found].filter(([, report]) => typeof report === 'string').map(([name]) => name)
+console.log(`\n${pieces.length} pieces in ${duration(performance.now() - begun)}`)
+if (isQuick) console.log('Smallest settings: these figures show that the scripts work, not how fast anything is.')
+if (failed.length > 0) {
+  console.log(`Failed: ${failed.join(', ')}`)
+  process.exitCode = 1
+}

@@ -35,6 +35,7 @@ const sizes = { maxModelLen: 512, maxNumSeqs: SEQUENCES, kvCacheMemory: 96 * MIB
 const folder = smolFolder(readModelSpec, { num_hidden_layers: layers })
 // Enough host memory for what one round of uploads takes: it shares its bytes.
 const runtime = await Runtime.open(gpu, folder, { sizes, maxHostLoras: HOST_ROOM })
+await runtime.tuner.done
 const adapter = new SyntheticAdapters(runtime.spec)
 let made = 0
 
@@ -175,7 +176,7 @@ rmSync(directory, { recursive: true })
 
 function extraSteps(found: typeof busy) {
   const extra = found.map(({ usualMs, longestMs }) => (longestMs - usualMs) / usualMs)
-  return { best: Math.min(...extra), median: median(extra), worst: Math.max(...extra) }
+  return { best: Math.min(...extra), median: median(extra), worst: Math.max(...extra), rounds: extra }
 }
 const gbs = (ms: number) => byteLength / ms / 1e6
 console.log(

@@ -21,7 +21,7 @@ const CONTEXT = 64
 
 const gpu = await openGpu({}, ['backend=null'])
 const sizes = { maxModelLen: 512, maxNumSeqs: ROWS, kvCacheMemory: 64 * MIB, loraMemory: 128 * MIB }
-const runtime = await Runtime.open(gpu, smolFolder(readModelSpec), { sizes })
+const runtime = await Runtime.open(gpu, smolFolder(readModelSpec), { sizes, tuning: { mode: 'never' } })
 const { spec } = runtime
 const synthetic = new SyntheticAdapters(spec)
 const leases = Array.from({ length: ROWS }, (_, i) => {

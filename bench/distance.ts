@@ -25,6 +25,7 @@ const rounds = numberOption('rounds', 7)
 const gpu = await openGpu()
 const sizes = { maxModelLen: 512, maxNumSeqs: 1, kvCacheMemory: 32 * MIB, loraMemory: MIB, maxNumBatchedTokens: 64 }
 const runtime = await Runtime.open(gpu, smolFolder(readModelSpec), { sizes })
+await runtime.tuner.done
 const { spec } = runtime
 const bench = await Workbench.open(gpu, spec.vocabSize * spec.hiddenSize * 2)
 const shapes = matrixShapes(spec)

@@ -5,7 +5,7 @@
  *     npm run build && node bench/run.mjs bench/firstToken.ts [--rounds=3]
  */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { median, rounded } from './support/timing.ts'
@@ -66,6 +66,7 @@ async function firstToken(url: string, model: string): Promise<void> {
   await reader.cancel()
 }
 
+if (!existsSync('dist/cli.js')) throw new Error('dist/cli.js is not there: npm run build')
 const rounds: { cold: Start; warm: Start }[] = []
 for (let round = 0; round < ROUNDS; round++) {
   const cache = mkdtempSync(join(tmpdir(), 'lorikeet-first-'))
@@ -78,7 +79,7 @@ for (let round = 0; round < ROUNDS; round++) {
 const summary = (state: 'cold' | 'warm') => {
   const of = (pick: (start: Start) => number) => {
     const values = rounds.map((round) => pick(round[state]))
-    return { best: Math.min(...values), median: median(values) }
+    return { best: Math.min(...values), median: median(values), rounds: values }
   }
   return {
     listening: of((s) => s.listening),

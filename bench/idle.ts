@@ -142,6 +142,7 @@ const gpu = await openGpu()
 const sizes = { maxModelLen: 512, maxNumSeqs: SEQUENCES, kvCacheMemory: 96 * MIB, loraMemory: 32 * MIB }
 const changes = { num_hidden_layers: layers, vocab_size: 4096 }
 const runtime = await Runtime.open(gpu, smolFolder(readModelSpec, changes), { sizes })
+await runtime.tuner.done
 const synthetic = new SyntheticAdapters(runtime.spec)
 for (let i = 0; i < ADAPTERS; i++) runtime.adapters.add(`${i}`, 'made up', synthetic.make(`${i}`, 8))
 if (!gpu.can.timestamps) throw new Error('This device has no timestamps: nobody knows when it stands idle')

@@ -77,7 +77,7 @@ try {
     let loaded = 0
     const peak = await peakOf(async () => {
       const began = performance.now()
-      const runtime = await Runtime.open(gpu, directoryFolder(folder), { sizes: SIZES })
+      const runtime = await Runtime.open(gpu, directoryFolder(folder), { sizes: SIZES, tuning: { mode: 'never' } })
       await gpu.idle()
       loaded = performance.now() - began
       await runtime.close()

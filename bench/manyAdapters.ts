@@ -48,7 +48,7 @@ console.log(
         return [
           `S9 ${name}`,
           {
-            tokensPerSecond: { best: Math.max(...tps), median: median(tps) },
+            tokensPerSecond: { best: Math.max(...tps), median: median(tps), rounds: tps },
             cpuAgainst4: median(few.map((_, i) => measured.get('4 adapters')![i]!.cpuSeconds / rounds[i]!.cpuSeconds)),
             against4: {
               best: Math.max(...tps) / Math.max(...few),

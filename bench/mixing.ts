@@ -1,8 +1,8 @@
 /**
- * The price of mixing adapters (S1, S2 and S3 of docs/performance.md): steps of base rows against steps of the same
+ * The price of mixing adapters (S1 and S3 of docs/performance.md): steps of base rows against steps of the same
  * rows each under another adapter, in one run, rounds interleaved. SmolLM2-135M's shape, f16, made-up weights.
  *
- *   node bench/run.mjs bench/mixing.ts [--rounds=7] [--decode]
+ *   node bench/run.mjs bench/mixing.ts [--rounds=7] [--steps=6] [--layers=30] [--decode]
  */
 import { SyntheticAdapters } from '../src/bench/synthetic.ts'
 import type { Batch, Span } from '../src/engine/batch.ts'
@@ -10,31 +10,34 @@ import { Runtime } from '../src/engine/runtime.ts'
 import { openGpu } from '../src/gpu/open.node.ts'
 import type { RegistryLease } from '../src/lora/registry.ts'
 import { readModelSpec } from '../src/model/config.ts'
+import { numberOption } from './support/options.ts'
 import { smolFolder } from './support/smol.ts'
-import { median, rounded, Stopwatch } from './support/timing.ts'
+import { median, rounded, Stopwatch, speedOver } from './support/timing.ts'
 
 const MIB = 1024 * 1024
 const ROWS = 8
 const PROMPT = 64
-const STEPS = 6
 const SAMPLE = { sample: { temperature: 0, topK: 0, topP: 1, minP: 0, seed: 0 }, position: 0, banned: [] }
 
 async function main(options: readonly string[]): Promise<void> {
-  const rounds = Number(options.find((option) => option.startsWith('--rounds='))?.slice(9) ?? 7)
+  const rounds = numberOption('rounds', 7)
+  const steps = numberOption('steps', 6)
+  const layers = numberOption('layers', 30)
   const gpu = await openGpu()
   const sizes = {
     maxModelLen: 512,
     maxNumSeqs: ROWS,
     kvCacheMemory: 256 * MIB,
-    loraMemory: 1536 * MIB,
+    loraMemory: 512 * MIB,
     maxNumBatchedTokens: 512,
   }
-  const runtime = await Runtime.open(gpu, smolFolder(readModelSpec), { sizes })
+  const runtime = await Runtime.open(gpu, smolFolder(readModelSpec, { num_hidden_layers: layers }), { sizes })
+  await runtime.tuner.done
   const synthetic = new SyntheticAdapters(runtime.spec)
   const leases = new Map<number, RegistryLease[]>()
-  const bringIn = async (rank: number, count: number) => {
-    const held = leases.get(rank) ?? []
-    for (let i = held.length; i < count; i++) {
+  const bringIn = async (rank: number) => {
+    const held: RegistryLease[] = []
+    for (let i = 0; i < ROWS; i++) {
       const name = `r${rank}-${i}`
       runtime.adapters.add(name, 'made up', synthetic.make(name, rank), { store: synthetic.store(name, rank) })
       const lease = runtime.adapters.lease(name)!
@@ -54,42 +57,32 @@ async function main(options: readonly string[]): Promise<void> {
   const batch = (tokens: number, rank: number | null): Batch => ({
     spans: Array.from({ length: ROWS }, (_, i) => span(i, tokens, rank === null ? null : leases.get(rank)![i]!.slot)),
   })
-  await bringIn(16, ROWS)
-  await bringIn(64, ROWS)
+  await bringIn(16)
+  await bringIn(64)
   const cases = [
-    { name: 'decode base', batch: batch(1, null), steps: STEPS },
-    { name: 'decode r16', batch: batch(1, 16), steps: STEPS },
-    { name: 'decode r64', batch: batch(1, 64), steps: STEPS },
+    { name: 'decode base', batch: batch(1, null), steps },
+    { name: 'decode r16', batch: batch(1, 16), steps },
+    { name: 'decode r64', batch: batch(1, 64), steps },
     { name: 'prefill base', batch: batch(PROMPT, null), steps: 1 },
     { name: 'prefill r16', batch: batch(PROMPT, 16), steps: 1 },
   ]
     .filter(({ name }) => !options.includes('--decode') || name.startsWith('decode'))
     .map((each) => ({ ...each, timing: new Stopwatch() }))
   for (const each of cases) await runtime.runner.submit(each.batch)
-  for (let round = 0; round < rounds; round++)
-    for (const each of cases) await each.timing.time(() => runtime.runner.submit(each.batch), each.steps)
-
-  // A hundred residents against none: two runtimes on one device, so that their rounds can take turns.
-  for (const lease of leases.get(64)!.splice(0)) lease.release()
-  await bringIn(16, 100)
-  const bare = await Runtime.open(gpu, smolFolder(readModelSpec), { sizes: { ...sizes, loraMemory: MIB } })
-  const [none, hundred] = [new Stopwatch(), new Stopwatch()]
-  await bare.runner.submit(batch(1, null))
   for (let round = 0; round < rounds; round++) {
-    await none.time(() => bare.runner.submit(batch(1, null)), STEPS)
-    await hundred.time(() => runtime.runner.submit(batch(1, null)), STEPS)
+    // Who begins changes: what else the machine does falls on each alike.
+    for (let i = 0; i < cases.length; i++) {
+      const { timing, batch, steps } = cases[(round + i) % cases.length]!
+      await timing.time(() => runtime.runner.submit(batch), steps)
+    }
   }
-  await bare.close()
 
   const named = (name: string) => cases.find((each) => each.name === name)!.timing
-  const ratio = (one: string, other: string) => ({
-    wallMedian: median(named(one).wall) / median(named(other).wall),
-    wallBest: Math.min(...named(one).wall) / Math.min(...named(other).wall),
-    cpuMedian: median(named(one).cpu) / median(named(other).cpu),
-  })
+  const ratio = (one: string, other: string) => speedOver(named(one), named(other))
   const report = {
     device: gpu.can.adapter,
     rounds,
+    layers,
     milliseconds: Object.fromEntries(
       cases.map(({ name, timing }) => [
         name,
@@ -98,12 +91,6 @@ async function main(options: readonly string[]): Promise<void> {
     ),
     'S1 decode, 8 rows of 8 adapters r=16 against base': ratio('decode base', 'decode r16'),
     'S1 decode, 8 rows of 8 adapters r=64 against base': ratio('decode base', 'decode r64'),
-    'S2 base step, 100 adapters resident against none': {
-      residents: runtime.adapters.residentCount,
-      cpuMedian: median(none.cpu) / median(hundred.cpu),
-      wallMedian: median(none.wall) / median(hundred.wall),
-      wallBest: Math.min(...none.wall) / Math.min(...hundred.wall),
-    },
     ...(options.includes('--decode')
       ? {}
       : { 'S3 prefill, 8 x 64 of 8 adapters r=16 against base': ratio('prefill base', 'prefill r16') }),

@@ -3,7 +3,7 @@
  * in one with a hundred on the GPU, rounds interleaved, who begins changing. How far the two equal ones are from each other
  * says what the third ratio is worth. SmolLM2-135M's shape, f16, made-up weights.
  *
- *   node bench/run.mjs bench/residents.ts [--rounds=12]
+ *   node bench/run.mjs bench/residents.ts [--rounds=12] [--layers=30]
  */
 import { SyntheticAdapters } from '../src/bench/synthetic.ts'
 import { Runtime } from '../src/engine/runtime.ts'
@@ -12,7 +12,7 @@ import { readModelSpec } from '../src/model/config.ts'
 import { decodeStep } from './support/decode.ts'
 import { numberOption } from './support/options.ts'
 import { smolFolder } from './support/smol.ts'
-import { median, rounded, Stopwatch } from './support/timing.ts'
+import { rounded, Stopwatch, speedOver } from './support/timing.ts'
 
 const MIB = 2 ** 20
 const ROWS = 8
@@ -21,10 +21,16 @@ const STEPS = 2
 const RESIDENTS = 100
 
 const rounds = numberOption('rounds', 12)
+const layers = numberOption('layers', 30)
 const gpu = await openGpu()
 const step = decodeStep(Array(ROWS).fill(null), CONTEXT)
 const sizes = { maxModelLen: 256, maxNumSeqs: ROWS, kvCacheMemory: 64 * MIB, maxNumBatchedTokens: 64 }
-const open = (loraMemory: number) => Runtime.open(gpu, smolFolder(readModelSpec), { sizes: { ...sizes, loraMemory } })
+/** With the same kernels each, whatever a tuner would choose. */
+const open = (loraMemory: number) =>
+  Runtime.open(gpu, smolFolder(readModelSpec, { num_hidden_layers: layers }), {
+    sizes: { ...sizes, loraMemory },
+    tuning: { mode: 'never' },
+  })
 
 const full = await open(1200 * MIB)
 const synthetic = new SyntheticAdapters(full.spec)
@@ -53,18 +59,14 @@ for (let round = 0; round < rounds; round++) {
   }
 }
 const [none, again, hundred] = runs.map(({ timing }) => timing)
-const ratio = (one: Stopwatch, other: Stopwatch) => ({
-  wallBest: Math.min(...one.wall) / Math.min(...other.wall),
-  wallMedian: median(one.wall) / median(other.wall),
-  cpuMedian: median(one.cpu) / median(other.cpu),
-})
 console.log(
   rounded({
     device: gpu.can.adapter,
     rounds,
+    layers,
     residents: full.adapters.residentCount,
-    'S2 base step, 100 adapters resident against none': ratio(none!, hundred!),
-    'the same of two runtimes without any': ratio(none!, again!),
+    'S2 base step, 100 adapters resident against none': speedOver(none!, hundred!),
+    'the same of two runtimes without any': speedOver(none!, again!),
     counters: Object.fromEntries(counted),
   }),
 )

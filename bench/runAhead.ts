@@ -11,7 +11,7 @@ import { SyntheticAdapters } from '../src/bench/synthetic.ts'
 import type { Batch, Runner, StepResult } from '../src/engine/batch.ts'
 import { Engine } from '../src/engine/engine.ts'
 import { javaScriptMs, type StepTrace } from '../src/engine/observer.ts'
-import { Runtime } from '../src/engine/runtime.ts'
+import { Runtime, type RuntimeOptions } from '../src/engine/runtime.ts'
 import { Faults } from '../src/gpu/faults.ts'
 import type { Gpu } from '../src/gpu/gpu.ts'
 import { openGpu } from '../src/gpu/open.node.ts'
@@ -27,9 +27,14 @@ const SEQUENCES = 16
 const ADAPTERS = 4
 const GREEDY = { temperature: 0, topK: 0, topP: 1, minP: 0, seed: 0 }
 
-async function open(gpu: Gpu, changes: Parameters<typeof smolFolder>[1]): Promise<Runtime> {
+async function open(
+  gpu: Gpu,
+  changes: Parameters<typeof smolFolder>[1],
+  options: Pick<RuntimeOptions, 'tuning'> = {},
+): Promise<Runtime> {
   const sizes = { maxModelLen: 512, maxNumSeqs: SEQUENCES, kvCacheMemory: 96 * MIB, loraMemory: 32 * MIB }
-  const runtime = await Runtime.open(gpu, smolFolder(readModelSpec, changes), { sizes })
+  const runtime = await Runtime.open(gpu, smolFolder(readModelSpec, changes), { sizes, ...options })
+  await runtime.tuner.done
   const synthetic = new SyntheticAdapters(runtime.spec)
   for (let i = 0; i < ADAPTERS; i++) runtime.adapters.add(`${i}`, 'made up', synthetic.make(`${i}`, 8))
   return runtime
@@ -184,7 +189,7 @@ class BlindRunner implements Runner {
 
 async function onNothing(rounds: number) {
   const gpu = await openGpu({}, ['backend=null'])
-  const runtime = await open(gpu, {})
+  const runtime = await open(gpu, {}, { tuning: { mode: 'never' } })
   const runner = new BlindRunner(runtime.runner, timeEncoding(gpu))
   await decode(runtime, runner, 2, 100)
   runner.encodingMs.length = 0

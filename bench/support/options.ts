@@ -1,10 +1,12 @@
-/** Options of a bench: `--rounds=5`. */
+/** Options of a bench: `--rounds=5`, or `--rounds 5`. */
 
 export function numberOption(name: string, fallback: number): number {
-  const text = process.argv.find((each) => each.startsWith(`--${name}=`))
-  return text === undefined ? fallback : Number(text.slice(name.length + 3))
+  const text = textOption(name)
+  return text === null ? fallback : Number(text)
 }
 
 export function textOption(name: string): string | null {
-  return process.argv.find((each) => each.startsWith(`--${name}=`))?.slice(name.length + 3) ?? null
+  const at = process.argv.findIndex((each) => each === `--${name}` || each.startsWith(`--${name}=`))
+  if (at < 0) return null
+  return process.argv[at]!.includes('=') ? process.argv[at]!.slice(name.length + 3) : (process.argv[at + 1] ?? null)
 }

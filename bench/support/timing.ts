@@ -17,6 +17,26 @@ export class Stopwatch {
   }
 }
 
+/** How much faster the one was than the other; and round by round, to show what the figures are worth. */
+export function speedOver(one: Stopwatch, other: Stopwatch): Speed {
+  const perRound = (of: 'wall' | 'cpu') => one[of].map((ms, i) => ms / other[of][i]!)
+  return {
+    wallBest: Math.min(...one.wall) / Math.min(...other.wall),
+    wallMedian: median(one.wall) / median(other.wall),
+    cpuMedian: median(one.cpu) / median(other.cpu),
+    wallRounds: perRound('wall'),
+    cpuRounds: perRound('cpu'),
+  }
+}
+
+export interface Speed {
+  readonly wallBest: number
+  readonly wallMedian: number
+  readonly cpuMedian: number
+  readonly wallRounds: readonly number[]
+  readonly cpuRounds: readonly number[]
+}
+
 export function median(values: readonly number[]): number {
   return [...values].sort((one, other) => one - other)[values.length >> 1]!
 }

@@ -4,9 +4,10 @@ import { againstBase, type LoadReport } from '../../src/bench/load/loadReport.ts
 import type { PointFigures } from '../../src/bench/load/point.ts'
 import { summarize } from '../../src/bench/load/stats.ts'
 import type { SweepPoint } from '../../src/bench/load/sweep.ts'
+import { showNumber, ticksFor } from '../../src/bench/report/axis.ts'
 import { loadHtml } from '../../src/bench/report/loadHtml.ts'
 import { loadText } from '../../src/bench/report/loadTable.ts'
-import { chartSvg, legend, showNumber, ticksFor } from '../../src/bench/report/svg.ts'
+import { chartSvg, legend } from '../../src/bench/report/svg.ts'
 import { textTable } from '../../src/bench/report/textTable.ts'
 
 function point(scenario: string, concurrency: number, tps: number, changes: Partial<PointFigures> = {}): SweepPoint {
@@ -164,6 +165,41 @@ describe('a plot', () => {
     expect(chartSvg({ ...chart, series: [] })).toContain('<svg')
   })
 
+  it('draws targets and single rounds where the axis says they are', () => {
+    const svg = chartSvg({
+      ...chart,
+      kind: 'bars',
+      series: [{ name: 'a', color: 0, values: [40, null, 20], targets: [20, 30, null], dots: [[10, 40], [], []] }],
+    })
+    const middle = 12 + (270 - 44 - 12) / 2
+    expect([...svg.matchAll(/class="target" d="M[\d.]+ ([\d.]+)H/g)].map(([, y]) => Number(y))).toEqual([middle])
+    const dots = [...svg.matchAll(/<circle class="dot" cx="[\d.]+" cy="([\d.]+)"/g)].map(([, y]) => Number(y))
+    expect(dots[1]).toBe(12)
+    expect(dots[0]).toBeGreaterThan(middle)
+  })
+
+  it('goes below zero where values do, and bars hang from there', () => {
+    const svg = chartSvg({ ...chart, kind: 'bars', series: [{ name: 'a', color: 0, values: [-10, null, 30] }] })
+    const zero = Number(/class="axis" d="M\d+ ([\d.]+)H/.exec(svg)![1])
+    const [down, up] = [...svg.matchAll(/<rect .*?y="([\d.]+)".*?height="([\d.]+)"/g)].map(([, y, h]) => [
+      Number(y),
+      Number(y) + Number(h),
+    ])
+    expect(down![0]).toBe(zero)
+    expect(up![1]).toBeCloseTo(zero, 0)
+  })
+
+  it('puts numbers on a scale of numbers', () => {
+    const svg = chartSvg({ ...chart, positions: [1, 2, 4], series: [{ name: 'a', color: 0, values: [1, 2, 4] }] })
+    const [one, two, four] = [...svg.matchAll(/<circle cx="([\d.]+)"/g)].map(([, x]) => Number(x))
+    expect(four! - two!).toBeCloseTo(2 * (two! - one!), 0)
+  })
+
+  it('has a shape of its own for each colour', () => {
+    const shapes = Array.from({ length: 6 }, (_, color) => legend([{ name: '', color, values: [] }]).replace(/c\d/, ''))
+    expect(new Set(shapes).size).toBe(6)
+  })
+
   it('names its series in the legend', () => {
     expect(legend([{ name: '<a>', color: 7, values: [] }])).toMatch(/c1.*&#60;a&#62;/)
   })
@@ -180,6 +216,11 @@ describe('a plot', () => {
     const found = ticksFor(value)
     expect(found).toHaveLength(ticks.length)
     for (const [i, tick] of ticks.entries()) expect(found[i]).toBeCloseTo(tick, 9)
+  })
+
+  it('has round numbers below zero too', () => {
+    expect(ticksFor(2.7, -0.3)).toEqual([-1, 0, 1, 2, 3])
+    expect(ticksFor(0, -3)).toEqual([-3, -2, -1, 0])
   })
 
   it.each([

@@ -3,7 +3,7 @@ import type { Attempt, Finding, ModelTrial } from '../doctor/diagnosis.ts'
 import type { DoctorReport } from '../doctor/doctorReport.ts'
 import type { Examination } from '../doctor/examination.ts'
 import type { Facts } from '../load/loadReport.ts'
-import { showNumber } from './svg.ts'
+import { showNumber } from './axis.ts'
 import { textTable } from './textTable.ts'
 
 export function doctorText({ host, attempt, caches, findings, canRun }: DoctorReport): string {

@@ -1,8 +1,8 @@
 /** The figures of `lorikeet bench kernels` for a terminal. */
 import type { BestAndMedian, KernelReport } from '../kernels/kernelReport.ts'
 import { SOFTWARE_WARNING } from '../load/loadReport.ts'
+import { showNumber } from './axis.ts'
 import { showFacts } from './loadTable.ts'
-import { showNumber } from './svg.ts'
 import { textTable } from './textTable.ts'
 
 const HEADERS = ['kernel', 'shape', 'rows', 'us', 'GB/s', 'of copy', 'GFLOP/s', 'of multiply', 'first ms']

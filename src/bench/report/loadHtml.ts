@@ -5,8 +5,9 @@ import { PICK_WORDS } from '../load/pick.ts'
 import type { PointFigures } from '../load/point.ts'
 import type { Summary } from '../load/stats.ts'
 import type { SweepPoint } from '../load/sweep.ts'
+import { showNumber } from './axis.ts'
 import { htmlFacts, htmlPage, htmlTable } from './page.ts'
-import { type Chart, chartSvg, escapeXml, legend, type Series, showNumber } from './svg.ts'
+import { type Chart, chartSvg, escapeXml, legend, type Series } from './svg.ts'
 
 type Latency = 'ttft' | 'itl' | 'e2e'
 
@@ -73,7 +74,7 @@ function seriesOf(report: LoadReport, value: (point: SweepPoint) => number | nul
 }
 
 function throughputCharts(report: LoadReport): Chart[] {
-  const common = { xTitle: 'clients', categories: concurrencyOf(report).map(String) }
+  const common = { xTitle: 'clients', xUnit: 'clients', categories: concurrencyOf(report).map(String) }
   const ratios = seriesOf(report, (point) => againstBase(report, point))
   const all: Chart[] = [
     {
@@ -115,6 +116,7 @@ function latencyCharts(report: LoadReport): Chart[] {
       (percentile): Chart => ({
         title: `${title}, ${percentile === 'p50' ? 'median' : '99th percentile'}`,
         xTitle: 'clients',
+        xUnit: 'clients',
         yTitle: 'ms',
         categories: concurrencyOf(report).map(String),
         kind: 'lines',

@@ -3,7 +3,7 @@ import { lengthWords } from '../load/lengths.ts'
 import { againstBase, type LoadReport, SOFTWARE_WARNING } from '../load/loadReport.ts'
 import { PICK_WORDS } from '../load/pick.ts'
 import type { Summary } from '../load/stats.ts'
-import { showNumber } from './svg.ts'
+import { showNumber } from './axis.ts'
 import { textTable } from './textTable.ts'
 
 const HEADERS = [

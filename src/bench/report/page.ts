@@ -1,4 +1,5 @@
 /** The page around a report: one file, light and dark, nothing from anywhere else. */
+import { PALETTE, PLOT_STYLE } from './style.ts'
 import { escapeXml } from './svg.ts'
 
 export function htmlPage(title: string, body: string): string {
@@ -34,13 +35,7 @@ export function htmlFacts(facts: Readonly<Record<string, unknown>>): string {
   return `<dl>${rows.map(([name, value]) => `<dt>${escapeXml(name)}</dt><dd>${escapeXml(`${value}`)}</dd>`).join('')}</dl>`
 }
 
-const STYLE = `
-:root { --ground: #fff; --ink: #1c2024; --soft: #606a75; --line: #e3e7eb; --panel: #f6f8fa; --warn: #fff4d6;
-  --c0: #2563eb; --c1: #d97706; --c2: #059669; --c3: #dc2626; --c4: #7c3aed; --c5: #0891b2; }
-@media (prefers-color-scheme: dark) {
-  :root { --ground: #14181c; --ink: #e6e9ec; --soft: #9aa4ae; --line: #2b3239; --panel: #1b2026; --warn: #3a2f10;
-    --c0: #6aa3ff; --c1: #f5b041; --c2: #3fd1a0; --c3: #ff7b72; --c4: #b79bff; --c5: #39c5e0; }
-}
+const STYLE = `${PALETTE}
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--ground); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; }
 main { max-width: 1080px; margin: 0 auto; padding: 28px 20px 60px; }
@@ -57,12 +52,7 @@ figure { margin: 0; padding: 14px 14px 8px; background: var(--panel); border-rad
 figure svg { display: block; width: 100%; height: auto; }
 .legend { list-style: none; display: flex; flex-wrap: wrap; gap: 2px 16px; padding: 0; margin: 0 0 10px; color: var(--soft); font-size: 13px; }
 .legend svg { width: 22px; height: 8px; margin-right: 6px; vertical-align: middle; }
-svg text { fill: var(--soft); font: 11px system-ui, sans-serif; }
-svg text.title { font-size: 12px; }
-svg .grid { stroke: var(--line); stroke-width: 1; fill: none; }
-svg path { fill: none; stroke-width: 2; }
-svg .mark { stroke: var(--soft); stroke-width: 1; stroke-dasharray: 2 3; }
-${Array.from({ length: 6 }, (_, i) => `svg .c${i}, svg .c${i} path { stroke: var(--c${i}); } svg .c${i} circle, svg .c${i} rect { fill: var(--c${i}); stroke: none; }`).join('\n')}
+${PLOT_STYLE}
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; width: 100%; }
 th, td { padding: 4px 9px; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line); }

@@ -1,0 +1,52 @@
+/** The scripts that answer the lines of docs/performance.md, with the settings for figures to keep and for a quick look. */
+
+/** A run of a script, whose report is `name`.json. */
+export interface Piece {
+  readonly name: string
+  readonly script: string
+  /** For figures to keep, and the least that shows that it works. */
+  readonly args: readonly string[]
+  readonly quick: readonly string[]
+  /** On the machine of docs/performance.md when nobody else uses it, with `args`. */
+  readonly minutes: number
+}
+
+export const PIECES: readonly Piece[] = [
+  { name: 'counters', script: 'counters', args: [], quick: [], minutes: 0.1 },
+  {
+    name: 'mixing',
+    script: 'mixing',
+    args: ['--rounds=5'],
+    quick: ['--rounds=1', '--steps=1', '--layers=4'],
+    minutes: 3,
+  },
+  { name: 'residents', script: 'residents', args: ['--rounds=12'], quick: ['--rounds=1', '--layers=4'], minutes: 0.7 },
+  { name: 'distance', script: 'distance', args: ['--rounds=15'], quick: ['--rounds=1'], minutes: 0.4 },
+  { name: 'scaling', script: 'scaling', args: ['--rounds=7'], quick: ['--rounds=1', '--layers=4'], minutes: 1 },
+  {
+    name: 'many-adapters-tiny',
+    script: 'manyAdapters',
+    args: ['--rounds=3', '--requests=1000'],
+    quick: ['--rounds=1', '--requests=100', '--registered=240'],
+    minutes: 2.5,
+  },
+  {
+    name: 'many-adapters-aviary',
+    script: 'manyAdapters',
+    args: ['--model=models/aviary', '--registered=400', '--rounds=1', '--requests=400'],
+    quick: ['--model=models/aviary', '--registered=40', '--rounds=1', '--requests=40'],
+    minutes: 3.5,
+  },
+  {
+    name: 'cold-adapter',
+    script: 'coldAdapter',
+    args: ['--rounds=5'],
+    quick: ['--rounds=1', '--layers=4'],
+    minutes: 1,
+  },
+  { name: 'run-ahead', script: 'runAhead', args: ['--rounds=5'], quick: ['--rounds=1'], minutes: 2 },
+  { name: 'idle', script: 'idle', args: ['--rounds=5'], quick: ['--rounds=1'], minutes: 0.5 },
+  { name: 'loading', script: 'loading', args: ['--rounds=7'], quick: ['--rounds=1'], minutes: 0.2 },
+  { name: 'first-token', script: 'firstToken', args: ['--rounds=5'], quick: ['--rounds=1'], minutes: 1 },
+  { name: 'soak', script: 'soak', args: ['--minutes=5'], quick: ['--minutes=0.3'], minutes: 5.1 },
+]
