@@ -120,6 +120,7 @@ export class Runtime {
         await Sampler.create(gpu, {
           ...stepInputs,
           logits: forward.logits,
+          tuned: forward.tuned,
           vocabSize: spec.vocabSize,
           maxLogits: sizes.maxLogitsRows,
           maxSequences: sizes.maxSpans,

@@ -88,6 +88,11 @@ export class ForwardPass {
     return this.#binding.activations.logits
   }
 
+  /** Those that can be tuned: who has others may add them, and adopt() exchanges them too. */
+  get tuned(): TunedKernels {
+    return this.#binding.tuned
+  }
+
   get tuning(): KernelTuning {
     return this.#binding.tuned.tuning
   }

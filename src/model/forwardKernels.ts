@@ -28,6 +28,7 @@ export interface ForwardKernels extends Readonly<Record<NormStage, Kernel>> {
 
 /** Norms by what comes before them. */
 export type NormStage = 'first' | 'attn' | 'mlp' | 'final'
+const NORM_STAGES: readonly NormStage[] = ['first', 'attn', 'mlp', 'final']
 
 export function normVariants(
   { bias }: ModelSpec,
@@ -65,12 +66,12 @@ export async function compileForward(
     })
     return [dtype, new Map(await Promise.all(variants))] as const
   })
+  const stages = NORM_STAGES.map(async (stage) => {
+    const choose = ({ norm }: KernelTuning) => addNormKernel(can, norms[stage], norm)
+    return [stage, await tuned.get(`norm ${stage}`, choose)] as const
+  })
   const single = {
     embed: embedKernel(weights.embed.dtype),
-    first: addNormKernel(can, norms.first),
-    attn: addNormKernel(can, norms.attn),
-    mlp: addNormKernel(can, norms.mlp),
-    final: addNormKernel(can, norms.final),
     ropeKv: ropeKvKernel(can, { bias: bias.qkv, qkNorm: spec.qkNorm, cache }),
     attentionMerge: attentionMergeKernel(attention, activations),
     activation: siluMulKernel({ bias: bias.mlp, activations }),
@@ -80,6 +81,7 @@ export async function compileForward(
   )
   return {
     ...(Object.fromEntries(compiled) as Record<keyof typeof single, Kernel>),
+    ...(Object.fromEntries<Kernel>(await Promise.all(stages)) as Record<NormStage, Kernel>),
     attention: await tuned.get('attention', (tuning) =>
       attentionKernel(can, attention, cache, tuning.attention, activations),
     ),

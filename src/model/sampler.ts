@@ -6,20 +6,19 @@
  */
 import adjustSource from '../../shaders/adjust.wgsl' with { type: 'text' }
 import logprobsSource from '../../shaders/logprobs.wgsl' with { type: 'text' }
-import sampleSource from '../../shaders/sample.wgsl' with { type: 'text' }
 import { invariant } from '../errors.ts'
 import type { Gpu } from '../gpu/gpu.ts'
-import type { BoundKernel, KernelDefinition } from '../gpu/kernel.ts'
+import type { BoundKernel, Grid, KernelDefinition } from '../gpu/kernel.ts'
 import type { Tracked } from '../gpu/ledger.ts'
 import type { StepRecorder } from '../gpu/recorder.ts'
 import { PLAIN_WORKGROUP } from './kernels/choice.ts'
 import { type CrewShape, crewShape } from './kernels/crew.ts'
-import { REGISTERS_INCLUDE, STEP_INCLUDE } from './kernels/includes.ts'
+import { STEP_INCLUDE } from './kernels/includes.ts'
+import { RECORD_WORDS, SAMPLE_BINDINGS, sampleGrid, sampleKernel, sampleParams } from './kernels/sample.ts'
 import { TokenCounts } from './tokenCounts.ts'
+import { TunedKernels } from './tunedKernels.ts'
 
-/** Likeliest tokens a record has room for. */
-export const MAX_TOP = 20
-const RECORD_WORDS = 4 + 2 * MAX_TOP
+export { MAX_TOP } from './kernels/sample.ts'
 export const RECORD_BYTES: number = RECORD_WORDS * 4
 
 /** Rows adjusted at once: each costs a copy of its logits, 0.5 MB for a vocabulary of 128k. */
@@ -31,22 +30,10 @@ const PARAMS_BYTES = 256
 /** Stands behind the last of the likeliest tokens, where there are fewer than asked for. */
 const NO_TOKEN = 0xffffffff
 
-const SAMPLE: KernelDefinition = {
-  name: 'sample',
-  source: sampleSource,
-  bindings: [
-    { name: 'params', access: 'uniform' },
-    { name: 'step', access: 'read' },
-    { name: 'logits', access: 'read' },
-    { name: 'records', access: 'write' },
-    { name: 'counts', access: 'write' },
-    { name: 'registers', access: 'write' },
-  ],
-}
 const LOGPROBS: KernelDefinition = {
   name: 'logprobs',
   source: logprobsSource,
-  bindings: SAMPLE.bindings.slice(0, 4),
+  bindings: SAMPLE_BINDINGS.slice(0, 4),
 }
 const ADJUST: KernelDefinition = {
   name: 'adjust',
@@ -90,6 +77,8 @@ export interface SamplerParts {
   readonly maxSequences?: number
   /** Default: what suits the device. */
   readonly crew?: CrewShape
+  /** Where its kernel is tuned. Default: nowhere. */
+  readonly tuned?: TunedKernels
 }
 
 /** The kernels of rows whose logits are adjusted: ADJUSTED_ROWS of them. */
@@ -127,11 +116,12 @@ export class Sampler {
 
   /** @throws GpuOutOfMemoryError, ShaderError; nothing is left allocated then. */
   static async create(gpu: Gpu, parts: SamplerParts): Promise<Sampler> {
-    const { step, logits, registers, vocabSize, maxLogits, maxSequences = maxLogits, crew = crewShape(gpu.can) } = parts
+    const { step, logits, registers, vocabSize, maxLogits, maxSequences = maxLogits } = parts
+    const { crew = crewShape(gpu.can), tuned = new TunedKernels(gpu) } = parts
     const constants = { WORKGROUP: crew.workgroup }
     const includes = { step: STEP_INCLUDE, crew: crew.source }
     const [sample, logprobs, adjust] = await Promise.all([
-      gpu.kernel(SAMPLE, { constants, includes: { ...includes, registers: REGISTERS_INCLUDE } }),
+      tuned.get('sample', (tuning) => sampleKernel(gpu.can, tuning.sample, crew)),
       gpu.kernel(LOGPROBS, { constants, includes }),
       gpu.kernel(ADJUST, { constants: { WORKGROUP: PLAIN_WORKGROUP, CHUNK }, includes: { step: STEP_INCLUDE } }),
     ])
@@ -143,15 +133,14 @@ export class Sampler {
       const paramsAt = (index: number) => ({ buffer: params.buffer, offset: index * PARAMS_BYTES, size: 16 })
       const shared = { step, records, counts: counts.buffer, registers }
       const rounds = Array.from({ length: numRounds }, (_, round): Round => {
-        const words = Uint32Array.of(vocabSize, 1, round * ADJUSTED_ROWS, 0)
-        gpu.write(params, (round + 1) * PARAMS_BYTES, words)
+        gpu.write(params, (round + 1) * PARAMS_BYTES, sampleParams(vocabSize, round * ADJUSTED_ROWS))
         const own = paramsAt(round + 1)
         return {
           adjust: adjust.bind({ params: own, step, logits, adjusted, counts: counts.buffer }),
           sample: sample.bind({ ...shared, params: own, logits: adjusted }, 'sample adjusted'),
         }
       })
-      gpu.write(params, 0, Uint32Array.of(vocabSize, 0, 0, 0))
+      gpu.write(params, 0, sampleParams(vocabSize))
       const kernels = {
         sample: sample.bind({ ...shared, params: paramsAt(0), logits }),
         logprobs: logprobs.bind({ params: paramsAt(0), step, logits, records }),
@@ -182,8 +171,8 @@ export class Sampler {
     for (const buffer of this.#owned) buffer.destroy()
   }
 
-  #grid(rows: number): readonly [number] {
-    return [Math.ceil(rows / this.#crew.crewsPerWorkgroup)]
+  #grid(rows: number): Grid {
+    return sampleGrid(this.#crew, rows)
   }
 }
 

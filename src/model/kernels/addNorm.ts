@@ -13,6 +13,7 @@ import {
   STEP_INCLUDE,
 } from './includes.ts'
 import { teamGrid, teamShape } from './team.ts'
+import { defaultTuning, type KernelTuning } from './tuning.ts'
 
 const definition: KernelDefinition = {
   name: 'add_norm',
@@ -42,13 +43,17 @@ export interface AddNormVariant {
   readonly activations?: ActivationDtype
 }
 
-export function addNormKernel(can: Capabilities, variant: AddNormVariant): KernelChoice {
+export function addNormKernel(
+  can: Capabilities,
+  variant: AddNormVariant,
+  { loads }: KernelTuning['norm'] = defaultTuning(can).norm,
+): KernelChoice {
   const { add, bias, gather, ownGain = false, activations = 'F32' } = variant
   const team = teamShape(can)
   return {
     definition: ownGain ? ownDefinition : definition,
     specialisation: {
-      constants: { ADD: add, HAS_BIAS: bias, GATHER: gather, ...team.constants },
+      constants: { ADD: add, HAS_BIAS: bias, GATHER: gather, LOADS: loads, ...team.constants },
       includes: {
         step: STEP_INCLUDE,
         team: team.source,

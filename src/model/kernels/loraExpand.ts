@@ -37,9 +37,9 @@ const ROWS_AT_A_TIME = 4
 export function loraExpandKernel(
   can: Capabilities,
   dtypes: readonly FloatDtype[] = LORA_DTYPES,
-  { vectors, turns }: KernelTuning['expand'] = defaultTuning(can).expand,
+  { vectors, turns, teams }: KernelTuning['expand'] = defaultTuning(can).expand,
 ): KernelChoice {
-  const team = teamShape(can)
+  const team = teamShape(can, teams)
   return {
     definition,
     specialisation: {
@@ -85,8 +85,8 @@ export function loraExpandGrid(
   can: Capabilities,
   outs: readonly number[],
   tiles: number,
-  { vectors, turns }: KernelTuning['expand'] = defaultTuning(can).expand,
+  { vectors, turns, teams }: KernelTuning['expand'] = defaultTuning(can).expand,
 ): Grid {
-  const outputs = teamShape(can).constants.WORKGROUP * vectors * 4 * turns
+  const outputs = teamShape(can, teams).constants.WORKGROUP * vectors * 4 * turns
   return [outs.reduce((sum, out) => sum + Math.ceil(out / outputs), 0), tiles]
 }

@@ -41,10 +41,10 @@ const ROWS_AT_A_TIME = 4
 export function loraShrinkKernel(
   can: Capabilities,
   dtypes: readonly FloatDtype[] = LORA_DTYPES,
-  { columns }: KernelTuning['shrink'] = defaultTuning(can).shrink,
+  { columns, teams }: KernelTuning['shrink'] = defaultTuning(can).shrink,
   activations: ActivationDtype = 'F32',
 ): KernelChoice {
-  const team = teamShape(can)
+  const team = teamShape(can, teams)
   return {
     definition,
     specialisation: {
@@ -112,5 +112,5 @@ export function loraShrinkGrid(
   splits: number,
   tuning: KernelTuning['shrink'] = defaultTuning(can).shrink,
 ): Grid {
-  return [teamGrid(can, Math.ceil(columns / tuning.columns)), tiles, splits]
+  return [teamGrid(can, Math.ceil(columns / tuning.columns), tuning.teams), tiles, splits]
 }

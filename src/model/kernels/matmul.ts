@@ -27,10 +27,10 @@ const definition: KernelDefinition = {
 export function matmulKernel(
   can: Capabilities,
   dtype: FloatDtype,
-  { rows, outputs }: MatmulTuning,
+  { rows, outputs, teams }: MatmulTuning,
   activations: ActivationDtype = 'F32',
 ): KernelChoice {
-  const team = teamShape(can)
+  const team = teamShape(can, teams)
   return {
     definition,
     specialisation: {
@@ -64,5 +64,5 @@ export function matmulParams(shape: MatmulShape): Uint32Array<ArrayBuffer> {
 
 /** @param out outputs of the shard */
 export function matmulGrid(can: Capabilities, tuning: MatmulTuning, out: number, rows: number): Grid {
-  return [Math.ceil(rows / tuning.rows), teamGrid(can, Math.ceil(out / tuning.outputs))]
+  return [Math.ceil(rows / tuning.rows), teamGrid(can, Math.ceil(out / tuning.outputs), tuning.teams)]
 }

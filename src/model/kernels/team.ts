@@ -20,7 +20,8 @@ export interface TeamShape {
   readonly teamsPerWorkgroup: number
 }
 
-export function teamShape(can: Capabilities): TeamShape {
+/** @param teams so many times the least workgroup, where teams are subgroups: no sum depends on it. */
+export function teamShape(can: Capabilities, teams = 1): TeamShape {
   const { subgroups, subgroupMinSize: least, subgroupMaxSize: most } = can
   if (!subgroups) {
     return {
@@ -30,7 +31,7 @@ export function teamShape(can: Capabilities): TeamShape {
       teamsPerWorkgroup: 1,
     }
   }
-  const workgroup = can.software ? most : Math.max(LEAST_WORKGROUP, most)
+  const workgroup = teams * (can.software ? most : Math.max(LEAST_WORKGROUP, most))
   return {
     source: teamSubgroup,
     constants: { WORKGROUP: workgroup, ONE_TEAM: least === workgroup },
@@ -39,7 +40,7 @@ export function teamShape(can: Capabilities): TeamShape {
   }
 }
 
-/** Workgroups that hold `teams` teams. */
-export function teamGrid(can: Capabilities, teams: number): number {
-  return Math.ceil(teams / teamShape(can).teamsPerWorkgroup)
+/** Workgroups that hold `count` teams. @param teams as for teamShape */
+export function teamGrid(can: Capabilities, count: number, teams = 1): number {
+  return Math.ceil(count / teamShape(can, teams).teamsPerWorkgroup)
 }

@@ -13,6 +13,8 @@ export interface MatmulTuning {
   readonly rows: number
   /** Outputs that it takes: how often an activation is. A power of two. */
   readonly outputs: number
+  /** Teams of a workgroup: see teamShape. Default 1. */
+  readonly teams?: number
 }
 
 export interface KernelTuning {
@@ -20,15 +22,25 @@ export interface KernelTuning {
   readonly shrink: {
     /** Columns of a team; a power of two. */
     readonly columns: number
+    readonly teams?: number
   }
   readonly expand: {
     /** Vectors of four outputs of an invocation, in each turn of its workgroup. */
     readonly vectors: number
     readonly turns: number
+    readonly teams?: number
   }
   readonly attention: {
     /** Vectors of four sums that a lane keeps in registers: how many heads a team takes follows. */
     readonly sums: number
+  }
+  readonly norm: {
+    /** Vectors of a row that a lane has on their way at once. */
+    readonly loads: number
+  }
+  readonly sample: {
+    /** Tokens that a lane of a crew looks at together, which keeps as many loads on their way. */
+    readonly loads: number
   }
 }
 
@@ -40,7 +52,7 @@ export function rowClass(rows: number): RowClass {
 /**
  * Before anything is measured. With eight rows a software device spills its sixteen vector registers: four are 1.4 times
  * as fast there, though weights are read twice (`lorikeet bench kernels`, matmul of 8 and 64 rows). It pays for every
- * workgroup that it starts, and has few cores to spread them over; a GPU wants them spread.
+ * workgroup that it starts, and has few cores to spread them over; a GPU wants them spread, and waits for loads.
  */
 export function defaultTuning({ software }: Capabilities): KernelTuning {
   return {
@@ -53,5 +65,7 @@ export function defaultTuning({ software }: Capabilities): KernelTuning {
     shrink: { columns: 8 },
     expand: { vectors: 2, turns: software ? 4 : 1 },
     attention: { sums: 8 },
+    norm: { loads: software ? 1 : 4 },
+    sample: { loads: 4 },
   }
 }

@@ -1,7 +1,8 @@
 /**
- * What candidates are checked with and timed on. The numbers are multiples of an eighth, so that no sum of theirs is
- * rounded, whatever its order: a kernel gives the very number that the CPU does, or a wrong one. (Attention, which has
- * exponentials in it, may differ by rounding.)
+ * What candidates are checked with and timed on. The numbers of a check are multiples of an eighth, so that no sum of theirs
+ * is rounded, whatever its order: a kernel gives the very number that the CPU does, or a wrong one. (Attention, which has
+ * exponentials in it, may differ by rounding.) Those of a load are rough, so that every sum is rounded: another order of
+ * its terms gives other bits.
  */
 import type { Capabilities } from '../../gpu/capabilities.ts'
 import type { Grid } from '../../gpu/kernel.ts'
@@ -33,6 +34,8 @@ export interface Problem {
   expected(): { readonly values: Float64Array; readonly tolerance: number }
 }
 
+export type Numbers = 'exact' | 'rough'
+
 export interface ProblemDispatch {
   readonly choice: KernelChoice
   readonly grid: Grid
@@ -52,10 +55,11 @@ export function matmulProblem(
   dtypes: Dtypes,
   of: RowClass,
   shape: { readonly in: number; readonly out: number; readonly rows: number },
+  numbers: Numbers,
 ): Problem {
   const { in: inputs, out, rows } = shape
   const next = eighths(rows)
-  const [x, w] = [next(rows * inputs), next(out * inputs)]
+  const [x, w] = [asWanted(numbers, next(rows * inputs)), asWanted(numbers, next(out * inputs))]
   return {
     dispatches: ({ matmul }) => [
       {
@@ -84,11 +88,12 @@ const F16 = 1
 export function shrinkProblem(
   can: Capabilities,
   activations: ActivationDtype,
-  { in: inputs, rank }: { in: number; rank: number },
+  { in: inputs, rank }: { readonly in: number; readonly rank: number },
+  numbers: Numbers,
 ): Problem {
   const next = eighths(rank)
-  const x = next(ROWS * inputs)
-  const as = TILES.map(() => next(rank * inputs))
+  const x = asWanted(numbers, next(ROWS * inputs))
+  const matrices = TILES.map(() => asWanted(numbers, next(rank * inputs)))
   const shape = { ...ONE_LAYER, columns: rank, rowCapacity: ROWS, splits: 1, in: inputs }
   return {
     dispatches: ({ shrink }) => [
@@ -101,18 +106,22 @@ export function shrinkProblem(
       params: loraShrinkParams(shape),
       step: stepOf(TILES, TILES.length),
       table: tableOf((slot) => [(slot * rank * inputs) / 2, rank, F16, 0]),
-      slab: wordsOf(joined(as), 'F16'),
+      slab: wordsOf(joined(matrices), 'F16'),
       x: wordsOf(x, activations),
       down: new Float32Array(ROWS * rank).fill(Number.NaN),
     },
     output: 'down',
-    expected: () => ({ values: eachTile(x, as, inputs), tolerance: 0 }),
+    expected: () => ({ values: eachTile(x, matrices, inputs), tolerance: 0 }),
   }
 }
 
-export function expandProblem(can: Capabilities, { out, rank }: { out: number; rank: number }): Problem {
+export function expandProblem(
+  can: Capabilities,
+  { out, rank }: { readonly out: number; readonly rank: number },
+  numbers: Numbers,
+): Problem {
   const next = eighths(out)
-  const [down, y] = [next(ROWS * rank), next(ROWS * out)]
+  const [down, y] = [asWanted(numbers, next(ROWS * rank)), next(ROWS * out)]
   const bs = TILES.map(() => next(out * rank))
   const scale = new Uint32Array(Float32Array.of(0.5).buffer)[0]!
   const shape = { ...ONE_LAYER, columns: rank, rowCapacity: ROWS, splits: 1, outs: [out] }
@@ -194,7 +203,7 @@ function attend(
 }
 
 /** Tables of a step whose tiles have so many rows, the last `numTiles` of adapters 0, 1, …; all of one sequence. */
-function stepOf(tiles: readonly number[], numTiles: number, context = 1): Uint32Array<ArrayBuffer> {
+export function stepOf(tiles: readonly number[], numTiles: number, context = 1): Uint32Array<ArrayBuffer> {
   const rows = tiles.reduce((sum, count) => sum + count, 0)
   const blocks = Math.ceil(context / BLOCK_SIZE)
   const tables = new StepTables(64 + 4 * (rows + numTiles) + blocks)
@@ -262,11 +271,18 @@ function wordsOf(values: Float32Array, dtype: FloatDtype): Uint32Array<ArrayBuff
   return new Uint32Array(fromFloat32(values, dtype).buffer)
 }
 
+/** A factor that fills the last bit of what it meets. */
+const ROUGH = Math.fround(0.7310586)
+
+function asWanted(numbers: Numbers, values: Float32Array<ArrayBuffer>): Float32Array<ArrayBuffer> {
+  return numbers === 'exact' ? values : values.map((value) => value * ROUGH)
+}
+
 /** Beyond it numbers repeat: making them must not keep a step waiting. A prime, so that no two rows are alike. */
 const DIFFERENT = 65_521
 
 /** Makes arrays of multiples of 1/8 from -1 to 1, the same ones for the same seed. */
-function eighths(seed: number): (count: number) => Float32Array<ArrayBuffer> {
+export function eighths(seed: number): (count: number) => Float32Array<ArrayBuffer> {
   let state = (seed * 2654435761) >>> 0 || 1
   return (count) => {
     const made = new Float32Array(count)

@@ -1,13 +1,14 @@
 /**
- * What can be tuned for a model on a device: for each choice a few candidates, what they are checked with, and what they
- * are timed on. Candidates of one choice give the same bits; what would change the order of a sum is no candidate. So the
- * sampler is not among them, whose crews weigh tokens in an order of their own, nor are attention's splits.
+ * What can be tuned for a model on a device: for each choice a few candidates, those first of which most may be expected, what
+ * they are checked with, and what they are timed on. Candidates of one choice give the same bits; what would change the order
+ * of a sum is no candidate. So the size of the sampler's crews is not among them, nor that of a norm's team.
  */
 import type { Capabilities } from '../../gpu/capabilities.ts'
 import { part } from '../../part.ts'
 import { FLOAT_BYTES, type FloatDtype } from '../../weights/dtype.ts'
 import type { ActivationDtype } from '../kernels/includes.ts'
-import { type KernelTuning, ROW_CLASSES, type RowClass } from '../kernels/tuning.ts'
+import { teamShape } from '../kernels/team.ts'
+import type { KernelTuning, MatmulTuning, RowClass } from '../kernels/tuning.ts'
 import { groupShape, type ModelSpec, projectionShape } from '../spec.ts'
 import type { Dtypes, Problem } from './problems.ts'
 
@@ -34,9 +35,12 @@ export interface Tunable {
 const MOST_SUMS = 64
 /** A software device has sixteen vector registers. */
 const MOST_SOFTWARE_SUMS = 32
+/** Of a workgroup, on every device. */
+const MOST_INVOCATIONS = 256
 
 /** Loaded when something is measured; most starts only read what is known. */
 const problems = (): Promise<typeof import('./problems.ts')> => part(() => import('./problems.ts'))
+const rowProblems = (): Promise<typeof import('./rowProblems.ts')> => part(() => import('./rowProblems.ts'))
 
 /** A check: columns that fill no stride of lanes, outputs that fill no team. */
 const CHECK = { in: 132, out: 45 }
@@ -45,7 +49,7 @@ const LOAD_BYTES = 4 * 2 ** 20
 const LOAD_RANK = 16
 const LOAD_CONTEXT = 512
 
-/** `activations` are f32 if nothing else is said. */
+/** What a step spends most time in comes first. `activations` are f32 if nothing else is said. */
 export function tunablesOf(
   can: Capabilities,
   spec: ModelSpec,
@@ -54,66 +58,129 @@ export function tunablesOf(
 ): readonly Tunable[] {
   // Without subgroups every candidate has barriers, which take a software device seconds to a minute to compile.
   if (can.software && !can.subgroups) return []
+  const matmul = (rows: RowClass) => matmulTunable(can, spec, { weights, activations }, rows)
   return [
-    ...ROW_CLASSES.map((rows) => matmulTunable(can, spec, { weights, activations }, rows)),
-    ...loraTunables(can, spec, activations),
+    matmul(1),
+    matmul(8),
     attentionTunable(can, spec),
+    ...loraTunables(can, spec, activations),
+    ...rowTunables(can, spec),
+    matmul(4),
+    matmul(2),
   ]
 }
 
+/** A choice among values: one of the tuning's own, which `label` names. */
+function choice<Value>(
+  name: string,
+  values: readonly Value[],
+  label: (value: Value) => string,
+  of: { read(tuning: KernelTuning): Value; with(tuning: KernelTuning, value: Value): KernelTuning },
+): Pick<Tunable, 'name' | 'chosen' | 'candidates'> {
+  return {
+    name,
+    chosen: (tuning) => label(of.read(tuning)),
+    candidates: values.map((value) => ({ label: label(value), within: (tuning) => of.with(tuning, value) })),
+  }
+}
+
+/** More teams in a workgroup than one: where GPUs start few workgroups at once, or slowly. Software devices gain nothing. */
+function moreTeams(can: Capabilities): readonly number[] {
+  const { WORKGROUP } = teamShape(can).constants
+  return can.subgroups && !can.software && 4 * WORKGROUP <= MOST_INVOCATIONS ? [4] : []
+}
+
+const inTeams = (teams = 1): string => (teams > 1 ? `, ${teams} teams` : '')
+
 function matmulTunable(can: Capabilities, spec: ModelSpec, dtypes: Dtypes, rows: RowClass): Tunable {
   const most = can.software ? MOST_SOFTWARE_SUMS : MOST_SUMS
-  const atOnce = rows === 8 ? [4, 8] : [rows]
-  const shapes = atOnce.flatMap((each) => [2, 4, 8, 16].map((outputs) => ({ rows: each, outputs })))
+  const atOnce = rows === 8 ? [8, 4] : [rows]
+  const tunings: readonly MatmulTuning[] = [
+    ...[4, 8].flatMap((outputs) => moreTeams(can).map((teams) => ({ rows: atOnce[0]!, outputs, teams }))),
+    ...[4, 8, 2, 16].flatMap((outputs) => atOnce.map((each) => ({ rows: each, outputs }))),
+  ]
   const { in: inputs, out } = groupShape(spec, 'mlp_in')
   const fitting = Math.max(64, Math.floor(LOAD_BYTES / (inputs * FLOAT_BYTES[dtypes.weights])))
-  const label = (shape: { rows: number; outputs: number }) => `${shape.rows} rows x ${shape.outputs} outputs`
+  const small = { ...CHECK, rows: rows === 8 ? 11 : rows }
+  const large = { in: inputs, out: Math.min(out, fitting), rows }
   return {
-    name: `matmul, ${rows === 8 ? '8 or more rows' : `${rows} row${rows === 1 ? '' : 's'}`}`,
-    chosen: ({ matmul }) => label(matmul[rows]),
-    candidates: shapes
-      .filter((shape) => shape.rows * shape.outputs <= most)
-      .map((shape) => ({
-        label: label(shape),
-        within: (tuning) => ({ ...tuning, matmul: { ...tuning.matmul, [rows]: shape } }),
-      })),
-    check: async () => (await problems()).matmulProblem(can, dtypes, rows, { ...CHECK, rows: rows === 8 ? 11 : rows }),
-    load: async () =>
-      (await problems()).matmulProblem(can, dtypes, rows, { in: inputs, out: Math.min(out, fitting), rows }),
+    ...choice(
+      `matmul, ${rows === 8 ? '8 or more rows' : `${rows} row${rows === 1 ? '' : 's'}`}`,
+      tunings.filter((each) => each.rows * each.outputs <= most),
+      (each) => `${each.rows} rows x ${each.outputs} outputs${inTeams(each.teams)}`,
+      {
+        read: ({ matmul }) => matmul[rows],
+        with: (tuning, value) => ({ ...tuning, matmul: { ...tuning.matmul, [rows]: value } }),
+      },
+    ),
+    check: async () => (await problems()).matmulProblem(can, dtypes, rows, small, 'exact'),
+    load: async () => (await problems()).matmulProblem(can, dtypes, rows, large, 'rough'),
   }
 }
 
 function loraTunables(can: Capabilities, spec: ModelSpec, activations: ActivationDtype): readonly Tunable[] {
   const { in: inputs, out } = projectionShape(spec, 'up')
-  const expands = [
-    [1, 1],
-    [1, 4],
-    [2, 1],
-    [2, 2],
-    [2, 4],
-    [4, 1],
-    [4, 2],
-  ] as const
+  const more = moreTeams(can)
+  const shrinks: readonly KernelTuning['shrink'][] = [
+    { columns: 4 },
+    ...more.map((teams) => ({ columns: 4, teams })),
+    { columns: 16 },
+    ...more.map((teams) => ({ columns: 8, teams })),
+    { columns: 8 },
+  ]
+  const expands: readonly KernelTuning['expand'][] = [
+    { vectors: 1, turns: 1 },
+    ...more.map((teams) => ({ vectors: 1, turns: 1, teams })),
+    { vectors: 4, turns: 1 },
+    { vectors: 2, turns: 1 },
+    ...more.map((teams) => ({ vectors: 2, turns: 1, teams })),
+    { vectors: 2, turns: 4 },
+    { vectors: 2, turns: 2 },
+    { vectors: 1, turns: 4 },
+    { vectors: 4, turns: 2 },
+  ]
   return [
     {
-      name: 'shrink',
-      chosen: ({ shrink }) => `${shrink.columns} columns`,
-      candidates: [4, 8, 16].map((columns) => ({
-        label: `${columns} columns`,
-        within: (tuning) => ({ ...tuning, shrink: { columns } }),
-      })),
-      check: async () => (await problems()).shrinkProblem(can, activations, { in: CHECK.in, rank: 20 }),
-      load: async () => (await problems()).shrinkProblem(can, activations, { in: inputs, rank: LOAD_RANK }),
+      ...choice('shrink', shrinks, ({ columns, teams }) => `${columns} columns${inTeams(teams)}`, {
+        read: ({ shrink }) => shrink,
+        with: (tuning, shrink) => ({ ...tuning, shrink }),
+      }),
+      check: async () => (await problems()).shrinkProblem(can, activations, { in: CHECK.in, rank: 20 }, 'exact'),
+      load: async () => (await problems()).shrinkProblem(can, activations, { in: inputs, rank: LOAD_RANK }, 'rough'),
     },
     {
-      name: 'expand',
-      chosen: ({ expand }) => `${expand.vectors} vectors, ${expand.turns} turns`,
-      candidates: expands.map(([vectors, turns]) => ({
-        label: `${vectors} vectors, ${turns} turns`,
-        within: (tuning) => ({ ...tuning, expand: { vectors, turns } }),
-      })),
-      check: async () => (await problems()).expandProblem(can, { out: 212, rank: 20 }),
-      load: async () => (await problems()).expandProblem(can, { out, rank: LOAD_RANK }),
+      ...choice(
+        'expand',
+        expands,
+        ({ vectors, turns, teams }) => `${vectors} vectors, ${turns} turns${inTeams(teams)}`,
+        { read: ({ expand }) => expand, with: (tuning, expand) => ({ ...tuning, expand }) },
+      ),
+      check: async () => (await problems()).expandProblem(can, { out: 212, rank: 20 }, 'exact'),
+      load: async () => (await problems()).expandProblem(can, { out, rank: LOAD_RANK }, 'rough'),
+    },
+  ]
+}
+
+/** What goes through one row, and has nothing to do meanwhile but to wait for memory. */
+function rowTunables(can: Capabilities, spec: ModelSpec): readonly Tunable[] {
+  const label = ({ loads }: { readonly loads: number }): string => `${loads} loads at once`
+  const values = (can.software ? [2, 4, 1] : [8, 2, 4, 16]).map((loads) => ({ loads }))
+  return [
+    {
+      ...choice('norm', values, label, {
+        read: ({ norm }) => norm,
+        with: (tuning, norm) => ({ ...tuning, norm }),
+      }),
+      check: async () => (await rowProblems()).normProblem(can, { hidden: CHECK.in, rows: 3 }),
+      load: async () => (await rowProblems()).normProblem(can, { hidden: spec.hiddenSize, rows: 1 }),
+    },
+    {
+      ...choice('sampler', values, label, {
+        read: ({ sample }) => sample,
+        with: (tuning, sample) => ({ ...tuning, sample }),
+      }),
+      check: async () => (await rowProblems()).sampleProblem(can, 1003, true),
+      load: async () => (await rowProblems()).sampleProblem(can, spec.vocabSize, false),
     },
   ]
 }

@@ -12,9 +12,9 @@
 
 import { LorikeetError } from '../../errors.ts'
 import type { Capabilities } from '../../gpu/capabilities.ts'
-import { GpuLostError } from '../../gpu/errors.ts'
+import { ShaderError } from '../../gpu/errors.ts'
 import { defaultTuning, type KernelTuning } from '../kernels/tuning.ts'
-import type { Trial, Trials } from './trials.ts'
+import { OtherBitsError, type Trial, type Trials, WrongKernelError } from './trials.ts'
 import type { Candidate, Tunable } from './tunable.ts'
 import { type Finding, type Findings, tunedBy, untried } from './tuningStore.ts'
 
@@ -77,7 +77,7 @@ export class Tuner {
     return this.#findings
   }
 
-  /** Until every candidate is tried, a budget is spent, or the port says that it is over. @throws GpuLostError */
+  /** Until every candidate is tried, a budget is spent, or the port says that it is over. @throws GpuLostError, GpuOutOfMemoryError, PartMissingError */
   async run(): Promise<void> {
     for (const [tunable, candidate] of this.#agenda()) {
       if (this.#timedMs >= this.#budgetMs || this.#compiledMs >= COMPILE_BUDGET_MS) return
@@ -145,7 +145,9 @@ export class Tuner {
     try {
       return await this.#trials.prepare(tunable, candidate)
     } catch (error) {
-      if (error instanceof GpuLostError || !(error instanceof LorikeetError)) throw error
+      // Others are no fault of the candidate: no memory for it now, say.
+      const isItsFault = [WrongKernelError, OtherBitsError, ShaderError].some((kind) => error instanceof kind)
+      if (!isItsFault || !(error instanceof LorikeetError)) throw error
       this.#port.problem(error)
       return error.message
     } finally {

@@ -14,6 +14,7 @@ const SPEC = {
   numHeads: 9,
   numKvHeads: 3,
   headDim: 20,
+  vocabSize: 2011,
 } as ModelSpec
 
 describe('candidates', () => {
@@ -21,12 +22,14 @@ describe('candidates', () => {
     const tunables = tunablesOf(bench.gpu.can, SPEC, 'F16', dtype)
     expect(tunables.map(({ name }) => name)).toEqual([
       'matmul, 1 row',
-      'matmul, 2 rows',
-      'matmul, 4 rows',
       'matmul, 8 or more rows',
+      'attention',
       'shrink',
       'expand',
-      'attention',
+      'norm',
+      'sampler',
+      'matmul, 4 rows',
+      'matmul, 2 rows',
     ])
     const trials = new DeviceTrials(bench.gpu)
     const usual = defaultTuning(bench.gpu.can)
@@ -45,7 +48,9 @@ describe('candidates', () => {
 
   it('are found out when one of them is wrong, or sums in another order', async ({ bench }) => {
     const shrink = tunablesOf(bench.gpu.can, SPEC, 'F16').find(({ name }) => name === 'shrink')!
-    const [four, , sixteen] = shrink.candidates
+    const [four, sixteen] = [4, 16].map((columns) =>
+      shrink.candidates.find(({ label }) => label === `${columns} columns`),
+    )
     /** Changes the kernel of 16 columns. */
     const changed = (of: 'check' | 'load', from: string, to: string): Tunable => ({
       ...shrink,
@@ -71,7 +76,7 @@ describe('candidates', () => {
       return trials.prepare(tunable, sixteen!)
     }
     await expect(attempt(changed('check', 'fma(ws.w, xs[n].w', 'fma(ws.w, xs[n].z'))).rejects.toThrow(WrongKernelError)
-    const reordered = changed('load', 'fma(ws.w, xs[n].w', 'fma(ws.w, 1.5 * xs[n].w')
+    const reordered = changed('load', 'fma(ws.w, xs[n].w, fma(ws.z, xs[n].z,', 'fma(ws.z, xs[n].z, fma(ws.w, xs[n].w,')
     await expect(attempt(reordered)).rejects.toThrow(/other bits than the candidates before it/)
     expect(bench.gpu.ledger.count).toBe(0)
   })
@@ -80,10 +85,28 @@ describe('candidates', () => {
     expect(tunablesOf({ ...bench.gpu.can, software: true, subgroups: false }, SPEC, 'F16')).toEqual([])
   })
 
-  it('of a GPU take more', ({ bench }) => {
-    const labels = (software: boolean) =>
-      tunablesOf({ ...bench.gpu.can, software }, SPEC, 'F16')[3]!.candidates.map(({ label }) => label)
+  it('of a GPU take more sums, and several teams in a workgroup, and are as right', async ({ bench }) => {
+    const of = (software: boolean) => tunablesOf({ ...bench.gpu.can, software }, SPEC, 'F16')
+    const labels = (software: boolean) => of(software)[1]!.candidates.map(({ label }) => label)
     expect(labels(false)).toContain('8 rows x 8 outputs')
     expect(labels(true)).not.toContain('8 rows x 8 outputs')
-  })
+    const trials = new DeviceTrials(bench.gpu)
+    const tried: string[] = []
+    for (const tunable of of(false)) {
+      const inTeams = tunable.candidates.filter(({ label }) => label.endsWith(', 4 teams'))
+      const alone = inTeams.map(({ label }) => tunable.candidates.find((each) => `${each.label}, 4 teams` === label)!)
+      for (const candidate of [...alone.slice(0, 1), ...inTeams]) {
+        ;(await trials.prepare(tunable, candidate)).close()
+        tried.push(tunable.name)
+      }
+    }
+    expect([...new Set(tried)].toSorted()).toEqual([
+      'expand',
+      'matmul, 1 row',
+      'matmul, 2 rows',
+      'matmul, 4 rows',
+      'matmul, 8 or more rows',
+      'shrink',
+    ])
+  }, 120_000)
 })

@@ -1,7 +1,7 @@
 /** What the tuner does with its time, on a clock that only the trials move. */
 import { describe, expect, it } from 'vitest'
 import type { Capabilities } from '../../../src/gpu/capabilities.ts'
-import { GpuLostError, ShaderError } from '../../../src/gpu/errors.ts'
+import { GpuLostError, GpuOutOfMemoryError, ShaderError } from '../../../src/gpu/errors.ts'
 import { defaultTuning, type KernelTuning } from '../../../src/model/kernels/tuning.ts'
 import type { Candidate, Tunable } from '../../../src/model/tuner/tunable.ts'
 import { Tuner } from '../../../src/model/tuner/tuner.ts'
@@ -198,6 +198,14 @@ describe('Tuner', () => {
       expect(seen.open).toBe(0)
       expect(Object.keys(tuner.findings).length).toBe(slices >= 12 ? 1 : 0)
     }
+  })
+
+  it('ends where there is no memory, and holds it against no candidate', async () => {
+    const times = { 4: new GpuOutOfMemoryError('a load', 1), 8: 4 }
+    const { tuner, seen } = tune([shrinks('a', [4, 8])], { times })
+    await expect(tuner.run()).rejects.toThrow(GpuOutOfMemoryError)
+    expect(seen.open).toBe(0)
+    expect(tuner.findings).toEqual({})
   })
 
   it('ends with the device', async () => {
