@@ -156,6 +156,24 @@ describe('CORS', () => {
     const house = fakeHouse({ corsOrigins: ['*'] })
     expect((await house.get(CHAT, preflight)).headers.get('access-control-allow-origin')).toBe('*')
   })
+
+  it('says which headers may be sent and read, and that caches have to mind the origin', async () => {
+    const named = fakeHouse({ corsOrigins: ['https://a.example'] })
+    const wanted = { ...preflight.headers, 'access-control-request-headers': 'authorization,content-type' }
+    const { headers } = await named.get(CHAT, { ...preflight, headers: wanted })
+    expect(headers.get('access-control-allow-methods')).toBe('GET, HEAD, POST')
+    expect(headers.get('access-control-allow-headers')).toBe('authorization,content-type')
+    expect(headers.get('access-control-max-age')).toBe('3600')
+    expect(headers.get('vary')).toBe('Origin, Access-Control-Request-Headers')
+    const answer = await named.post(CHAT, chat, {
+      headers: { origin: 'https://a.example', 'content-type': 'application/json' },
+    })
+    expect(answer.status).toBe(200)
+    expect(answer.headers.get('access-control-expose-headers')).toContain('x-request-id')
+    expect(answer.headers.get('vary')).toBe('Origin')
+    const everybody = await fakeHouse({ corsOrigins: ['*'] }).get('/v1/models')
+    expect(everybody.headers.get('vary')).toBeNull()
+  })
 })
 
 describe('bodies', () => {
