@@ -100,6 +100,27 @@ describe('the page', () => {
     expect(loadHtml({ ...REPORT, isSoftware: false })).not.toContain('class="warn"')
   })
 
+  it('begins with what each scenario reached, and says how little a 99th percentile of a few is worth', () => {
+    const html = loadHtml(REPORT)
+    const glance = html.slice(html.indexOf('At a glance'), html.indexOf('<h2>Throughput'))
+    const rows = [...glance.matchAll(/<tr[^>]*>(.*?)<\/tr>/g)].map(([, row = '']) =>
+      row.replace(/<[^>]*>/g, '|').replace(/\|+/g, '|'),
+    )
+    expect(rows.slice(1)).toEqual([
+      '|base|400|8|20 / 392|5.5 / 5.99|0|',
+      '|mixed-ranks|90|1|0.90|20 / 392|5.5 / 5.99|2|',
+    ])
+    expect(html).toContain('no more than 0 answered requests')
+    const many = REPORT.points.map((one) => ({ ...one, figures: { ...one.figures, answered: 100 } }))
+    expect(loadHtml({ ...REPORT, points: many })).not.toContain('answered requests:')
+  })
+
+  it('shows how far rounds lie apart where there are several', () => {
+    expect(loadHtml(REPORT)).not.toContain('class="range"')
+    const apart = point('base', 1, 0, { tps: summarize([90, 100, 130]) })
+    expect(loadHtml({ ...REPORT, points: [apart] }).match(/class="range"/g)).toHaveLength(1)
+  })
+
   it('has ten plots with titled axes', () => {
     const html = loadHtml(REPORT)
     expect(html.match(/<figure>/g)).toHaveLength(10)

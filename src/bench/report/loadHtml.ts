@@ -21,13 +21,20 @@ export function loadHtml(report: LoadReport): string {
   const { workload, device, isSoftware, subject, host, notes } = report
   const body = [
     '<h1>lorikeet bench</h1>',
-    `<p class="lead">${escapeXml(report.createdAt)} · <code>${escapeXml(report.command)}</code></p>`,
+    `<p class="lead">${escapeXml(minuteOf(report.createdAt))}</p>`,
+    `<p><code>${escapeXml(report.command)}</code></p>`,
     ...(isSoftware ? [`<p class="warn">${SOFTWARE_WARNING}</p>`] : []),
     `<p>${escapeXml(whatWasAsked(report))}</p>`,
     ...(notes.length > 0 ? [`<ul>${notes.map((note) => `<li>${escapeXml(note)}</li>`).join('')}</ul>`] : []),
+    '<h2>At a glance</h2>',
+    glance(report),
     '<h2>Throughput</h2>',
+    ...(workload.rounds > 1
+      ? ['<p class="lead">Medians of the rounds; a thin stroke goes from the worst round to the best.</p>']
+      : []),
     charts(report, throughputCharts(report)),
     '<h2>Latency</h2>',
+    ...fewRequests(report),
     charts(report, latencyCharts(report)),
     '<h2>All figures</h2>',
     throughputTable(report),
@@ -62,15 +69,77 @@ function concurrencyOf({ points }: LoadReport): number[] {
 }
 
 /** A series for each scenario: `value` of its points, by number of clients. */
-function seriesOf(report: LoadReport, value: (point: SweepPoint) => number | null | undefined): Series[] {
+function seriesOf(
+  report: LoadReport,
+  value: (point: SweepPoint) => number | null | undefined,
+  spreadOf: (point: SweepPoint) => Summary | null = () => null,
+): Series[] {
   return scenariosOf(report).map((scenario, color) => ({
     name: scenario,
     color,
     values: concurrencyOf(report).map((clients) => {
-      const point = report.points.find((one) => one.scenario === scenario && one.concurrency === clients)
+      const point = pointOf(report, scenario, clients)
       return (point && value(point)) ?? null
     }),
+    ranges: concurrencyOf(report).map((clients) => {
+      const point = pointOf(report, scenario, clients)
+      const summary = point ? spreadOf(point) : null
+      return summary && summary.max > summary.min ? ([summary.min, summary.max] as const) : null
+    }),
   }))
+}
+
+function pointOf({ points }: LoadReport, scenario: string, clients: number): SweepPoint | undefined {
+  return points.find((one) => one.scenario === scenario && one.concurrency === clients)
+}
+
+/** Each scenario where it had the most tokens a second. */
+function glance(report: LoadReport): string {
+  const rows = scenariosOf(report).flatMap((scenario) => {
+    const points = report.points.filter((point) => point.scenario === scenario && point.figures.tps)
+    const best = points.toSorted((one, other) => other.figures.tps!.p50 - one.figures.tps!.p50)[0]
+    if (!best) return [[scenario, ...Array<string>(5).fill('-'), `${sum(report, scenario)}`]]
+    const { ttft, itl, tps } = best.figures
+    const ratio = againstBase(report, best)
+    const both = (summary: Summary | null) => `${show(summary?.p50)} / ${show(summary?.p99)}`
+    return [
+      [
+        ...[scenario, show(tps?.p50), `${best.concurrency}`, ratio === null ? '' : ratio.toFixed(2)],
+        ...[both(ttft), both(itl), `${sum(report, scenario)}`],
+      ],
+    ]
+  })
+  const headers = [
+    'scenario',
+    'most tok/s',
+    'with clients',
+    'of base',
+    'TTFT ms, p50 / p99',
+    'ITL ms, p50 / p99',
+    'failed',
+  ]
+  return htmlTable(headers, rows)
+}
+
+/** Failed requests of a scenario. */
+function sum({ points }: LoadReport, scenario: string): number {
+  return points
+    .filter((point) => point.scenario === scenario)
+    .reduce((total, { figures }) => total + failedOf(figures), 0)
+}
+
+/** Says what a 99th percentile of a few is. */
+function fewRequests({ points }: LoadReport): string[] {
+  const fewest = Math.min(...points.map(({ figures }) => figures.answered))
+  if (fewest >= 100) return []
+  return [
+    `<p class="lead">There are points with no more than ${fewest} answered requests: of fewer than 100 the 99th percentile is about the slowest one.</p>`,
+  ]
+}
+
+/** Of an ISO date, as people read it. */
+function minuteOf(date: string): string {
+  return `${date.slice(0, 10)} ${date.slice(11, 16)} UTC`
 }
 
 function throughputCharts(report: LoadReport): Chart[] {
@@ -82,14 +151,22 @@ function throughputCharts(report: LoadReport): Chart[] {
       title: 'Output tokens',
       yTitle: 'tokens a second, all clients',
       kind: 'lines',
-      series: seriesOf(report, ({ figures }) => figures.tps?.p50),
+      series: seriesOf(
+        report,
+        ({ figures }) => figures.tps?.p50,
+        ({ figures }) => figures.tps,
+      ),
     },
     {
       ...common,
       title: 'Requests',
       yTitle: 'requests a second, all clients',
       kind: 'lines',
-      series: seriesOf(report, ({ figures }) => figures.rps?.p50),
+      series: seriesOf(
+        report,
+        ({ figures }) => figures.rps?.p50,
+        ({ figures }) => figures.rps,
+      ),
     },
     {
       ...common,
@@ -101,7 +178,7 @@ function throughputCharts(report: LoadReport): Chart[] {
     {
       ...common,
       title: 'Against the base',
-      yTitle: 'tokens a second over those of the base',
+      yTitle: 'tokens a second, of the base',
       kind: 'bars',
       mark: 1,
       series: ratios.filter(({ values }) => values.some((value) => value !== null)),

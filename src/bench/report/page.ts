@@ -21,11 +21,20 @@ ${body}
 `
 }
 
-/** @param numLeft columns of words; the others hold numbers */
+/**
+ * Rows that begin alike are a group.
+ *
+ * @param numLeft columns of words; the others hold numbers
+ */
 export function htmlTable(headers: readonly string[], rows: readonly (readonly string[])[], numLeft = 1): string {
   const cells = (tag: 'th' | 'td', row: readonly string[]): string =>
     row.map((cell, i) => `<${tag}${i < numLeft ? ' class="word"' : ''}>${escapeXml(cell)}</${tag}>`).join('')
-  const body = rows.map((row) => `<tr>${cells('td', row)}</tr>`).join('\n')
+  const body = rows
+    .map((row, i) => {
+      const group = i === 0 ? '' : row[0] === rows[i - 1]![0] ? ' class="again"' : ' class="new"'
+      return `<tr${group}>${cells('td', row)}</tr>`
+    })
+    .join('\n')
   return `<div class="wide"><table><thead><tr>${cells('th', headers)}</tr></thead><tbody>\n${body}\n</tbody></table></div>`
 }
 
@@ -51,13 +60,17 @@ code { font: 13px ui-monospace, monospace; background: var(--panel); padding: 2p
 figure { margin: 0; padding: 14px 14px 8px; background: var(--panel); border-radius: 8px; }
 figure svg { display: block; width: 100%; height: auto; }
 .legend { list-style: none; display: flex; flex-wrap: wrap; gap: 2px 16px; padding: 0; margin: 0 0 10px; color: var(--soft); font-size: 13px; }
-.legend svg { width: 22px; height: 8px; margin-right: 6px; vertical-align: middle; }
+.legend svg { width: 22px; height: 10px; margin-right: 6px; vertical-align: middle; }
 ${PLOT_STYLE}
+@media (max-width: 560px) { figure svg text { font-size: 15px; } figure svg text.title { font-size: 13px; } figure { padding: 12px 8px 6px; } }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; width: 100%; }
 th, td { padding: 4px 9px; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line); }
 th { color: var(--soft); font-weight: 600; }
 .word { text-align: left; }
+.wide th:first-child, .wide td:first-child { position: sticky; left: 0; background: var(--ground); }
+.again td:first-child { color: var(--soft); }
+.again + .new td { border-top: 2px solid var(--line); }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 2px 16px; margin: 6px 0; font-size: 13px; }
 dt { color: var(--soft); }
 dd { margin: 0; overflow-wrap: anywhere; }

@@ -24,6 +24,7 @@ ${Array.from(
   (_, i) =>
     `svg .c${i} path { stroke: var(--c${i}); } svg .c${i} circle, svg .c${i} rect, svg .c${i} .shape { fill: var(--c${i}); stroke: none; } svg .c${i} text.inside { stroke: var(--c${i}); }`,
 ).join('\n')}
+svg g .range { stroke-width: 1.5; opacity: 0.45; }
 svg g .edge { stroke: var(--ground); stroke-width: 4; }
 svg g .target { stroke: var(--ink); }
 svg g circle.dot { fill: var(--ground); stroke: var(--ink); stroke-width: 1; }`

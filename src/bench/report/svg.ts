@@ -12,6 +12,8 @@ export interface Series {
   readonly color: number
   /** By category: what a value is held against, drawn across its bar. */
   readonly targets?: readonly (number | null)[]
+  /** By category: from where to where its single rounds went, a thin stroke beside the line. */
+  readonly ranges?: readonly (readonly [number, number] | null)[]
   /** By category: what the value is the middle or the best of, one dot each. */
   readonly dots?: readonly (readonly number[])[]
 }
@@ -117,7 +119,12 @@ function frameOf(chart: Chart): Frame {
   const lines = Math.max(1, ...chart.categories.map((name) => name.split('\n').length))
   const below = BOTTOM + LINE * (lines - (chart.xTitle ? 1 : 2))
   const [right, bottom] = [size.width - RIGHT, size.height - below]
-  const all = chart.series.flatMap(({ values, targets = [], dots = [] }) => [...values, ...targets, ...dots.flat()])
+  const all = chart.series.flatMap(({ values, targets = [], dots = [], ranges = [] }) => [
+    ...values,
+    ...targets,
+    ...dots.flat(),
+    ...ranges.map((range) => range?.[1] ?? null),
+  ])
   const axis = axisFor([chart.mark ?? 0, ...all.filter((value) => value !== null)])
   const slot = (right - LEFT) / Math.max(1, chart.categories.length)
   const most = Math.max(1, ...(chart.positions ?? []))
@@ -141,13 +148,18 @@ function line(chart: Chart, series: Series, { x, y, right }: Frame): string {
     const tip = tipOf(chart, series, i, value)
     return shape(series.color, x(i), y(value), `<title>${escapeXml(tip)}</title>`)
   })
+  // Each series a little aside, or they would lie upon each other.
+  const aside = (series.color - (chart.series.length - 1) / 2) * 3
+  const ranges = (series.ranges ?? []).map((range, i) =>
+    range ? `<path class="range" d="M${r(x(i) + aside)} ${r(y(range[0]))}V${r(y(range[1]))}"/>` : '',
+  )
   const values = chart.showsValues
     ? points.map(({ i, value }) => {
         const isLast = x(i) > right - 30
         return text(showNumber(value), x(i) + (isLast ? 6 : 0), y(value) - 8, isLast ? 'end' : 'middle', 'value')
       })
     : []
-  return `<g class="c${series.color % NUM_COLORS}"><path d="${path}"/>${marks.join('')}${values.join('')}</g>`
+  return `<g class="c${series.color % NUM_COLORS}"><path d="${path}"/>${ranges.join('')}${marks.join('')}${values.join('')}</g>`
 }
 
 function bars(chart: Chart, { slot, x, y }: Frame): string[] {
