@@ -1,9 +1,10 @@
 // step: the tables of one step, uploaded in one write; src/model/stepTables.ts packs them.
-// Data.   A header of counts and offsets, then rows, adapter tiles and logits rows, each at its offset, then block
+// Data.   A header of counts and offsets, then rows, adapter tiles, logits rows and runs, each at its offset, then block
 //         tables. All words are u32. The kernel that includes this declares `step_words`, its binding 1.
 const STEP_ROW_WORDS = 4u;
 const STEP_TILE_WORDS = 4u;
 const STEP_LOGITS_WORDS = 16u;
+const STEP_RUN_WORDS = 2u;
 // Tokens per block of the KV cache.
 const BLOCK = 16u;
 
@@ -34,6 +35,13 @@ struct Tile { slot: u32, row_start: u32, row_count: u32 }
 fn tile_at(tiles: u32, tile: u32) -> Tile {
   let at = step_words[tiles] + tile * STEP_TILE_WORDS;
   return Tile(step_words[at], step_words[at + 1u], step_words[at + 2u]);
+}
+
+/// Rows that follow each other in one sequence. `runs` is the word of the header that says where their list begins.
+struct Run { row_start: u32, row_count: u32 }
+fn run_at(runs: u32, i: u32) -> Run {
+  let at = step_words[runs] + i * STEP_RUN_WORDS;
+  return Run(step_words[at], step_words[at + 1u]);
 }
 
 /// Where the i-th logits row begins in step_words.

@@ -14,7 +14,7 @@ import { adjustmentWords } from '../model/adjustment.ts'
 import type { ForwardPass } from '../model/forward.ts'
 import { BLOCK_SIZE } from '../model/kvCache.ts'
 import { RECORD_BYTES, readRecord, type Sampler } from '../model/sampler.ts'
-import { type RowEntry, type StepShape, StepTables, stepWords, TILE_ROWS } from '../model/stepTables.ts'
+import { type RowEntry, runsOf, type StepShape, StepTables, stepWords, TILE_ROWS } from '../model/stepTables.ts'
 import { splitAtActivation } from './activation.ts'
 import { adjustmentOf, isAdjusted } from './adjustmentOf.ts'
 import {
@@ -139,11 +139,14 @@ export class GpuRunner implements Runner {
     const headTiles = tilesOf(segmentsOf(spans, ({ logits }) => logits.length)).filter(({ slot }) =>
       isUsed(this.#parts.adapters.use(slot).head),
     )
+    const { runs, singles } = runsOf(spans.map(numRowsOf))
     const rows = sum(spans, numRowsOf)
     const shape: StepShape = {
       rows,
       tiles: tiles.length,
       headTiles: headTiles.length,
+      runs: runs.length,
+      singles: singles.length,
       logits: sum(spans, ({ logits }) => logits.length),
       adjusted: sum(spans, ({ logits }) => logits.filter(({ want }) => isAdjusted(want)).length),
       splits: this.#parts.forward.splitsFor(rows, Math.max(...spans.map((span) => span.start + numRowsOf(span)))),
@@ -167,6 +170,7 @@ export class GpuRunner implements Runner {
       row += numRowsOf(span)
     }
     for (const { slot, rowStart, rowCount } of tiles) tables.addTile(slot, rowStart, rowCount)
+    for (const run of [...runs, ...singles]) tables.addRun(run)
     for (const { slot, rowStart, rowCount } of headTiles) tables.addHeadTile(slot, rowStart, rowCount)
     for (const span of spans) {
       for (const wanted of span.logits) this.#addLogits(wanted, firstRow.get(span)! + wanted.row, span.register)

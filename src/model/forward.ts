@@ -32,7 +32,7 @@ import { ownEmbedGrid } from './kernels/ownEmbed.ts'
 import { ownHeadGrid } from './kernels/ownHead.ts'
 import { ropeKvGrid } from './kernels/ropeKv.ts'
 import { siluMulGrid } from './kernels/siluMul.ts'
-import { type KernelTuning, rowClass } from './kernels/tuning.ts'
+import { type KernelTuning, RUN_KINDS, rowClass } from './kernels/tuning.ts'
 import { baseLayers, type LayerList } from './layerList.ts'
 import { LayerPlans } from './layerPlans.ts'
 import { type GroupPlan, type LayerPlan, type LayersPlan, planLayers } from './layersPlan.ts'
@@ -158,7 +158,11 @@ export class ForwardPass {
     recorder.dispatch(this.#norm(plan, layer.inputNorm, shape, use), addNormGrid(can, rows))
     this.#project(recorder, plan, attn_in, shape, use)
     recorder.dispatch(this.#norm(plan, layer.ropeKv, shape, use), ropeKvGrid(can, attention, rows))
-    recorder.dispatch(layer.attention, attentionGrid(can, attention, rows, splits, this.tuning.attention))
+    for (const of of RUN_KINDS) {
+      const count = shape[of] ?? 0
+      const variant = { of, tuning: this.tuning.attention[of] }
+      if (count > 0) recorder.dispatch(layer.attention[of], attentionGrid(can, attention, variant, count, splits))
+    }
     if (splits > 1) recorder.dispatch(layer.attentionMerge, attentionMergeGrid(attention, rows))
     this.#project(recorder, plan, attn_out, shape, use)
 

@@ -11,7 +11,7 @@ import type { ActivationDtype, CacheDtype } from './kernels/includes.ts'
 import { matmulKernel } from './kernels/matmul.ts'
 import { ropeKvKernel } from './kernels/ropeKv.ts'
 import { siluMulKernel } from './kernels/siluMul.ts'
-import { type KernelTuning, ROW_CLASSES, type RowClass } from './kernels/tuning.ts'
+import { type KernelTuning, ROW_CLASSES, type RowClass, type RunKind } from './kernels/tuning.ts'
 import { GROUPS, type ModelSpec } from './spec.ts'
 import type { TunedKernels } from './tunedKernels.ts'
 import type { ModelWeights } from './weights.ts'
@@ -20,7 +20,7 @@ import type { ModelWeights } from './weights.ts'
 export interface ForwardKernels extends Readonly<Record<NormStage, Kernel>> {
   readonly embed: Kernel
   readonly ropeKv: Kernel
-  readonly attention: Kernel
+  readonly attention: Readonly<Record<RunKind, SwitchableKernel>>
   readonly attentionMerge: Kernel
   readonly activation: Kernel
   readonly matmul: ReadonlyMap<FloatDtype, ReadonlyMap<RowClass, SwitchableKernel>>
@@ -70,6 +70,10 @@ export async function compileForward(
     const choose = ({ norm }: KernelTuning) => addNormKernel(can, norms[stage], norm)
     return [stage, await tuned.get(`norm ${stage}`, choose)] as const
   })
+  const attentionOf = (of: RunKind) =>
+    tuned.get(`attention ${of}`, (tuning) =>
+      attentionKernel(can, attention, { of, tuning: tuning.attention[of], cache, activations }),
+    )
   const single = {
     embed: embedKernel(weights.embed.dtype),
     ropeKv: ropeKvKernel(can, { bias: bias.qkv, qkNorm: spec.qkNorm, cache }),
@@ -82,9 +86,7 @@ export async function compileForward(
   return {
     ...(Object.fromEntries(compiled) as Record<keyof typeof single, Kernel>),
     ...(Object.fromEntries<Kernel>(await Promise.all(stages)) as Record<NormStage, Kernel>),
-    attention: await tuned.get('attention', (tuning) =>
-      attentionKernel(can, attention, cache, tuning.attention, activations),
-    ),
+    attention: { runs: await attentionOf('runs'), singles: await attentionOf('singles') },
     matmul: new Map(await Promise.all(matmul)),
   }
 }

@@ -10,6 +10,7 @@ import { Binder, type ForwardBinding, type MatmulPlan, type NormPlan, shrinkSpli
 import { attentionParams } from './kernels/attention.ts'
 import { ropeKvKernel, ropeKvParams } from './kernels/ropeKv.ts'
 import { siluMulParams } from './kernels/siluMul.ts'
+import type { RunKind } from './kernels/tuning.ts'
 import type { Fold, LayerList } from './layerList.ts'
 import { type LoraGroup, LoraPlan } from './loraPlan.ts'
 import { GROUP_PROJECTIONS, GROUPS, type Group, groupShape, projectionShape } from './spec.ts'
@@ -26,7 +27,7 @@ export interface LayerPlan {
   readonly inputNorm: NormPlan
   /** Null `own` where the model does not normalise q and k. */
   readonly ropeKv: { readonly base: BoundKernel; readonly own: DeferredKernel | null }
-  readonly attention: BoundKernel
+  readonly attention: Readonly<Record<RunKind, BoundKernel>>
   readonly attentionMerge: BoundKernel
   readonly postNorm: NormPlan
   readonly activation: BoundKernel
@@ -98,11 +99,12 @@ function planLayer(binder: Binder, place: Place): LayerPlan {
   const { keys, values } = kv.layers[index % spec.numLayers]!
   const shape = { heads: spec.numHeads, kvHeads: spec.numKvHeads, headDim: spec.headDim }
   const attention = binder.params.add(attentionParams(shape, place.window, place.fold))
+  const runs = kernels.attention.runs.bind({ params: attention, step, qkv, keys, values, out: attended, partials })
   const group = (name: Group, x: Tracked, y: Tracked): GroupPlan => planGroup(binder, place, name, x, y)
   return {
     inputNorm: binder.norm(before ? 'attn' : 'first', index, inputNorm, before?.biases.mlp_out ?? null, normed),
     ropeKv: planRopeKv(binder, place),
-    attention: kernels.attention.bind({ params: attention, step, qkv, keys, values, out: attended, partials }),
+    attention: { runs, singles: kernels.attention.singles.share(runs) },
     attentionMerge: kernels.attentionMerge.bind({ params: attention, step, partials, out: attended }),
     postNorm: binder.norm('mlp', index, postNorm, biases.attn_out, normed),
     activation: kernels.activation.bind({

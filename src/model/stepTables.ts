@@ -8,6 +8,8 @@
  *   tiles    4 words each: slot, first row, rows, 0: the adapter segments, cut into pieces of at most TILE_ROWS
  *   logits  16 words each: which row, what to do with its logits, how to sample
  *   head     tiles of logits rows, 4 words each: slot, first logits row, rows, 0
+ *   runs     2 words each: first row, rows that follow each other in one sequence (2 to RUN_ROWS)
+ *   singles  the same of rows that stand alone
  *   lists    block tables, stop ids and adjustments of logits, wherever their owners say
  */
 import { invariant } from '../errors.ts'
@@ -17,6 +19,7 @@ const HEADER_WORDS = 16
 const ROW_WORDS = 4
 const TILE_WORDS = 4
 const LOGITS_WORDS = 16
+const RUN_WORDS = 2
 /** Bit of a row's token: what follows is a register. */
 const FED = 0x80000000
 
@@ -29,6 +32,28 @@ const LARGEST_F32 = 3.4028234663852886e38
 /** Rows of one adapter that the LoRA kernels take together. */
 export const TILE_ROWS = 8
 
+/** Most rows of a run: what attention teams of several rows share out among themselves. */
+export const RUN_ROWS = 8
+
+/** Rows that follow each other in one sequence. */
+export interface Run {
+  readonly rowStart: number
+  readonly rowCount: number
+}
+
+/** Spans of so many rows each, one behind the other, cut into runs. What is left of a span may be a single row. */
+export function runsOf(spans: Iterable<number>): { readonly runs: readonly Run[]; readonly singles: readonly Run[] } {
+  const all: Run[] = []
+  let rowStart = 0
+  for (const rows of spans) {
+    for (const end = rowStart + rows; rowStart < end; rowStart = Math.min(end, rowStart + RUN_ROWS)) {
+      all.push({ rowStart, rowCount: Math.min(RUN_ROWS, end - rowStart) })
+    }
+  }
+  const isSingle = ({ rowCount }: Run): boolean => rowCount === 1
+  return { runs: all.filter((run) => !isSingle(run)), singles: all.filter(isSingle) }
+}
+
 /** What a step's grids are made of. */
 export interface StepShape {
   readonly rows: number
@@ -40,6 +65,9 @@ export interface StepShape {
   readonly adjusted?: number
   /** Tiles of logits rows whose adapter does something to the output layer. Default none. */
   readonly headTiles?: number
+  /** Rows as attention takes them, see runsOf(). Default none. */
+  readonly runs?: number
+  readonly singles?: number
 }
 
 export interface RowEntry {
@@ -80,6 +108,8 @@ export class StepTables {
   #logits = 0
   #adjusted = 0
   #headTiles = 0
+  #runs = 0
+  #singles = 0
 
   /** `capacityWords`: see stepWords(). */
   constructor(capacityWords: number) {
@@ -87,7 +117,7 @@ export class StepTables {
     this.#floats = new Float32Array(this.words.buffer)
   }
 
-  /** Starts a step of this shape. Rows, tiles and logits are then added in order, exactly as many as announced. */
+  /** Starts a step of this shape. Rows, tiles, runs and logits are then added in order, exactly as many as announced. */
   begin(shape: StepShape): void {
     const rowsOffset = HEADER_WORDS
     const tilesOffset = rowsOffset + shape.rows * ROW_WORDS
@@ -95,12 +125,15 @@ export class StepTables {
     this.#shape = shape
     this.#end = logitsOffset + shape.logits * LOGITS_WORDS
     this.#rows = this.#tiles = this.#logits = this.#adjusted = this.#headTiles = 0
+    this.#runs = this.#singles = 0
     invariant(this.#end <= this.words.length, 'A step does not fit its tables')
     this.words.fill(0, 0, HEADER_WORDS)
     const adjusted = shape.adjusted ?? 0
     const adjustedOffset = this.#reserve(adjusted)
     this.words.set([shape.rows, shape.tiles, shape.logits, rowsOffset, tilesOffset, logitsOffset, shape.splits])
-    this.words.set([adjusted, adjustedOffset, this.#reserve((shape.headTiles ?? 0) * TILE_WORDS)], 7)
+    const headTiles = this.#reserve((shape.headTiles ?? 0) * TILE_WORDS)
+    const runs = this.#reserve((shape.runs ?? 0) * RUN_WORDS)
+    this.words.set([adjusted, adjustedOffset, headTiles, runs, this.#reserve((shape.singles ?? 0) * RUN_WORDS)], 7)
   }
 
   /** Appends a list (such as a block table) and returns its offset in words. */
@@ -146,6 +179,12 @@ export class StepTables {
     this.words.set([slot, rowStart, rowCount, 0], this.words[9]! + this.#headTiles++ * TILE_WORDS)
   }
 
+  addRun({ rowStart, rowCount }: Run): void {
+    const at = rowCount > 1 ? this.words[10]! + this.#runs++ * RUN_WORDS : this.words[11]! + this.#singles++ * RUN_WORDS
+    this.words[at] = rowStart
+    this.words[at + 1] = rowCount
+  }
+
   addLogits(entry: LogitsEntry): void {
     const index = this.#logits++
     const at = this.words[5]! + index * LOGITS_WORDS
@@ -175,9 +214,9 @@ export class StepTables {
 
   /** Words in use; everything announced must have been added. */
   get length(): number {
-    const { rows, tiles, logits, adjusted = 0, headTiles = 0 } = this.#shape
-    const added = [this.#rows, this.#tiles, this.#logits, this.#adjusted, this.#headTiles]
-    const announced = [rows, tiles, logits, adjusted, headTiles]
+    const { rows, tiles, logits, adjusted = 0, headTiles = 0, runs = 0, singles = 0 } = this.#shape
+    const added = [this.#rows, this.#tiles, this.#logits, this.#adjusted, this.#headTiles, this.#runs, this.#singles]
+    const announced = [rows, tiles, logits, adjusted, headTiles, runs, singles]
     invariant(
       added.every((count, i) => count === announced[i]),
       'A step is not what its header says',
@@ -207,7 +246,7 @@ export function stepWords(limits: {
   const { maxRows, maxSpans, maxLogits, blocksPerSequence, adjustmentWords, maxStopIds } = limits
   return (
     HEADER_WORDS +
-    maxRows * (ROW_WORDS + TILE_WORDS) +
+    maxRows * (ROW_WORDS + TILE_WORDS + RUN_WORDS) +
     maxLogits * (LOGITS_WORDS + TILE_WORDS) +
     maxSpans * (blocksPerSequence + 1 + adjustmentWords + maxStopIds)
   )

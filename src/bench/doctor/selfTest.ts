@@ -50,6 +50,7 @@ export async function selfTests(bench: Workbench): Promise<SelfTest[]> {
     ['matmul, weights in BF16', () => matmul(bench, 'BF16')],
     ['attention, one piece', () => attention(bench, 'F32', 1)],
     ['attention, split and merged', () => attention(bench, 'F32', 2)],
+    ['attention, rows of one prompt', () => attention(bench, 'F32', 1, 5)],
     ['attention, keys and values in F16', () => attention(bench, 'F16', 1)],
     ['LoRA of two ranks beside the base', () => lora(bench)],
     ['greedy sampling', () => sampling(bench)],
@@ -139,20 +140,29 @@ async function matmul(bench: Workbench, dtype: FloatDtype): Promise<Comparison> 
   return { worst: Math.max(...all.map(({ worst }) => worst)), allowed: 0 }
 }
 
-async function attention(bench: Workbench, cache: CacheDtype, splits: number): Promise<Comparison> {
+/** The last rows of a sequence. */
+async function attention(bench: Workbench, cache: CacheDtype, splits: number, rows = 1): Promise<Comparison> {
   const { can } = bench.gpu
   const shape = { heads: 6, kvHeads: 2, headDim: 32 }
   const context = 300
-  const { words: step, cacheSlots } = stepOf({ rows: 1, context, splits })
+  const { words: step, cacheSlots, runs } = stepOf({ rows, context, kind: 'prefill', splits })
+  const of = rows > 1 ? 'runs' : 'singles'
   const random = new Random('attention')
   const width = shape.kvHeads * shape.headDim
-  const qkv = eighths(random, (shape.heads + 2 * shape.kvHeads) * shape.headDim)
+  const stride = (shape.heads + 2 * shape.kvHeads) * shape.headDim
+  const qkv = eighths(random, rows * stride)
   const [keys, values] = [eighths(random, cacheSlots * width), eighths(random, cacheSlots * width)]
   const found = await run(
     bench,
     [
-      { choice: attentionKernel(can, shape, cache), names: [], grid: attentionGrid(can, shape, 1, splits) },
-      ...(splits > 1 ? [{ choice: attentionMergeKernel(shape), names: [], grid: attentionMergeGrid(shape, 1) }] : []),
+      {
+        choice: attentionKernel(can, shape, { of, cache }),
+        names: [],
+        grid: attentionGrid(can, shape, { of }, runs[of], splits),
+      },
+      ...(splits > 1
+        ? [{ choice: attentionMergeKernel(shape), names: [], grid: attentionMergeGrid(shape, rows) }]
+        : []),
     ],
     {
       params: attentionParams(shape, null),
@@ -160,15 +170,18 @@ async function attention(bench: Workbench, cache: CacheDtype, splits: number): P
       qkv,
       keys: packed(keys, cache),
       values: packed(values, cache),
-      out: new Float32Array(shape.heads * shape.headDim),
-      partials: new Float32Array(attentionPartialBytes(shape, 1, splits) / 4),
+      out: new Float32Array(rows * shape.heads * shape.headDim),
+      partials: new Float32Array(attentionPartialBytes(shape, rows, splits) / 4),
     },
     'out',
   )
   // stepOf() lays the blocks of a sequence backwards.
   const blocks = Array.from({ length: cacheSlots / BLOCK_SIZE }, (_, i) => i).reverse()
-  const expected = attendPlainly({ q: qkv, keys, values, blocks, context, ...shape })
-  return compare(found, expected, ATTENTION_TOLERANCE * LARGEST)
+  const expected = Array.from({ length: rows }, (_, row) => {
+    const q = qkv.subarray(row * stride, (row + 1) * stride)
+    return [...attendPlainly({ q, keys, values, blocks, context: context - rows + 1 + row, ...shape })]
+  })
+  return compare(found, expected.flat(), ATTENTION_TOLERANCE * LARGEST)
 }
 
 /** Rows 0 and 1 of the base, then two of each of two adapters, on one projection. */

@@ -9,6 +9,7 @@ import {
   attentionParams,
   attentionPartialBytes,
 } from '../../model/kernels/attention.ts'
+import { RUN_KINDS } from '../../model/kernels/tuning.ts'
 import type { ModelSpec } from '../../model/spec.ts'
 import { type KernelCase, turns } from './kernelCase.ts'
 import { stepOf } from './steps.ts'
@@ -27,7 +28,8 @@ export function attentionCase(
 ): KernelCase | null {
   const shape = { heads: spec.numHeads, kvHeads: spec.numKvHeads, headDim: spec.headDim }
   const splits = splitsFor(rows, context)
-  const { words, cacheSlots } = stepOf({ rows, context, kind, splits })
+  const { words, cacheSlots, runs } = stepOf({ rows, context, kind, splits })
+  const kinds = RUN_KINDS.filter((of) => runs[of] > 0)
   const width = shape.kvHeads * shape.headDim
   const cacheBytes = cacheSlots * width * 4
   if (cacheBytes > most) return null
@@ -46,7 +48,7 @@ export function attentionCase(
       const { can } = gpu
       const get = ({ definition, specialisation }: ReturnType<typeof attentionMergeKernel>) =>
         gpu.kernel(definition, specialisation)
-      const attention = await get(attentionKernel(can, shape))
+      const attention = await Promise.all(kinds.map((of) => get(attentionKernel(can, shape, { of }))))
       const step = await bench.upload(words)
       const params = await bench.upload(attentionParams(shape, null))
       const qkv = await bench.upload(ramp(rows * (shape.heads + 2 * shape.kvHeads) * shape.headDim))
@@ -66,8 +68,11 @@ export function attentionCase(
         Array.from({ length: count }, (_, turn) => {
           const keys = bench.slice(cacheBytes, 2 * turn)
           const values = bench.slice(cacheBytes, 2 * turn + 1)
-          const kernel = attention.bind({ params, step, qkv, keys, values, out, partials })
-          return [{ kernel, grid: attentionGrid(can, shape, rows, splits) }, ...merge]
+          const dispatches = kinds.map((of, i) => ({
+            kernel: attention[i]!.bind({ params, step, qkv, keys, values, out, partials }),
+            grid: attentionGrid(can, shape, { of }, runs[of], splits),
+          }))
+          return [...dispatches, ...merge]
         }),
       )
     },

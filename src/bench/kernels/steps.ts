@@ -1,6 +1,7 @@
 /** Tables of steps that kernels are measured in. */
+import type { RunKind } from '../../model/kernels/tuning.ts'
 import { BLOCK_SIZE } from '../../model/kvCache.ts'
-import { StepTables, TILE_ROWS } from '../../model/stepTables.ts'
+import { runsOf, StepTables, TILE_ROWS } from '../../model/stepTables.ts'
 
 export interface StepOf {
   readonly rows: number
@@ -18,14 +19,17 @@ export interface BuiltStep {
   readonly tiles: number
   /** Slots of the KV cache that the step's sequences take. */
   readonly cacheSlots: number
+  /** How many of each there are. */
+  readonly runs: Readonly<Record<RunKind, number>>
 }
 
 export function stepOf({ rows, perSlot = 0, context = 1, kind = 'decode', splits = 1 }: StepOf): BuiltStep {
   const tiles = perSlot ? Math.ceil(perSlot / TILE_ROWS) * (rows / perSlot) : 0
   const blocks = Math.ceil(context / BLOCK_SIZE)
   const sequences = kind === 'decode' ? rows : 1
-  const tables = new StepTables(16 + rows * 4 + tiles * 4 + sequences * blocks)
-  tables.begin({ rows, tiles, logits: 0, splits })
+  const { runs, singles } = runsOf(Array(sequences).fill(rows / sequences))
+  const tables = new StepTables(16 + rows * 6 + tiles * 4 + sequences * blocks)
+  tables.begin({ rows, tiles, logits: 0, splits, runs: runs.length, singles: singles.length })
   const lists = Array.from({ length: sequences }, (_, sequence) =>
     // Backwards, since blocks of a sequence lie anywhere.
     tables.addList(Array.from({ length: blocks }, (_, i) => (sequence + 1) * blocks - 1 - i)),
@@ -40,5 +44,11 @@ export function stepOf({ rows, perSlot = 0, context = 1, kind = 'decode', splits
       tables.addTile(row / perSlot, row + start, Math.min(TILE_ROWS, perSlot - start))
     }
   }
-  return { words: tables.words, tiles, cacheSlots: sequences * blocks * BLOCK_SIZE }
+  for (const run of [...runs, ...singles]) tables.addRun(run)
+  return {
+    words: tables.words,
+    tiles,
+    cacheSlots: sequences * blocks * BLOCK_SIZE,
+    runs: { runs: runs.length, singles: singles.length },
+  }
 }

@@ -1,5 +1,6 @@
 /**
  * Host half of attention.wgsl and attention_merge.wgsl: causal attention of each row over its paged keys and values.
+ * Runs of rows and single rows are dispatched apart, each in a specialisation that fits them.
  * With one split a step dispatches attention alone; with several, attention writes partials and attention_merge
  * completes them. Both give the same bits, so the number of splits is a matter of keeping the device busy.
  */
@@ -10,10 +11,11 @@ import state from '../../../shaders/attention_state.wgsl' with { type: 'text' }
 import type { Capabilities } from '../../gpu/capabilities.ts'
 import type { Grid, KernelDefinition } from '../../gpu/kernel.ts'
 import { type Fold, ONE_FOLD } from '../layerList.ts'
+import { RUN_ROWS } from '../stepTables.ts'
 import { type KernelChoice, PLAIN_WORKGROUP, paramWords } from './choice.ts'
 import { ACTIVATION_INCLUDES, type ActivationDtype, CACHE_INCLUDES, type CacheDtype, STEP_INCLUDE } from './includes.ts'
 import { teamGrid, teamShape } from './team.ts'
-import { defaultTuning, type KernelTuning } from './tuning.ts'
+import { type AttentionTuning, defaultTuning, type RunKind } from './tuning.ts'
 
 /** Positions of a split: fixed, so that sums do not depend on how many splits there are. */
 export const ATTENTION_SPLIT = 256
@@ -51,37 +53,59 @@ export interface AttentionShape {
   readonly headDim: number
 }
 
-/** How the query heads of a key/value head fall to teams, as evenly as the sums of a lane allow. */
+/** How the rows of a run and the query heads of a key/value head fall to teams, as evenly as the sums of a lane allow. */
 function teamWork(
   can: Capabilities,
   { heads, kvHeads, headDim }: AttentionShape,
-  { sums }: KernelTuning['attention'],
-): { teamHeads: number; teams: number; laneVectors: number } {
+  { rows, sums }: AttentionTuning,
+): { teamRows: number; teamHeads: number; teams: number; laneVectors: number } {
   const share = heads / kvHeads
   const laneVectors = Math.ceil(headDim / 4 / teamShape(can).leastLanes)
-  const teams = Math.ceil(share / Math.max(1, Math.floor(sums / laneVectors)))
-  return { teamHeads: Math.ceil(share / teams), teams, laneVectors }
+  let teamRows = rows
+  while (teamRows > 1 && teamRows * laneVectors > sums) teamRows /= 2
+  const teams = Math.ceil(share / Math.max(1, Math.floor(sums / (teamRows * laneVectors))))
+  return { teamRows, teamHeads: Math.ceil(share / teams), teams, laneVectors }
+}
+
+/** Word of the step's header that says where the list of runs is, and their most rows. */
+const RUN_LISTS: Readonly<Record<RunKind, { readonly word: number; readonly rows: number }>> = {
+  runs: { word: 10, rows: RUN_ROWS },
+  singles: { word: 11, rows: 1 },
+}
+
+export interface AttentionVariant {
+  /** Which rows of a step a dispatch does. */
+  readonly of: RunKind
+  /** Default: that of the device. */
+  readonly tuning?: AttentionTuning
+  /** Default F32. */
+  readonly cache?: CacheDtype
+  /** Default F32. */
+  readonly activations?: ActivationDtype
 }
 
 export function attentionKernel(
   can: Capabilities,
   { heads, kvHeads, headDim }: AttentionShape,
-  cache: CacheDtype = 'F32',
-  tuning: KernelTuning['attention'] = defaultTuning(can).attention,
-  activations: ActivationDtype = 'F32',
+  { of, tuning = defaultTuning(can).attention[of], cache = 'F32', activations = 'F32' }: AttentionVariant,
 ): KernelChoice {
   const team = teamShape(can)
-  const { teamHeads, laneVectors } = teamWork(can, { heads, kvHeads, headDim }, tuning)
+  const { teamRows, teamHeads, laneVectors } = teamWork(can, { heads, kvHeads, headDim }, tuning)
+  const list = RUN_LISTS[of]
   return {
     definition,
     specialisation: {
       constants: {
         HEAD4: headDim / 4,
         SHARE: heads / kvHeads,
+        RUNS: list.word,
+        PARTS: list.rows / teamRows,
+        ROWS: teamRows,
         HEADS: teamHeads,
+        GROUPS: tuning.groups,
         LANE4: laneVectors,
         SPLIT: ATTENTION_SPLIT,
-        TEAM_SLOTS: teamHeads * (1 + 4 * laneVectors),
+        TEAM_SLOTS: teamRows * teamHeads * (1 + 4 * laneVectors),
         ...team.constants,
       },
       includes: {
@@ -121,15 +145,19 @@ export function attentionParams(
   return paramWords(kvHeads, window ?? 0, { f32: 1 / Math.sqrt(headDim) }, headDim / 4, fold, numFolds)
 }
 
-/** @param splits as the step's tables count them */
+/**
+ * @param count of the step's runs, or single rows
+ * @param splits as the step's tables count them
+ */
 export function attentionGrid(
   can: Capabilities,
   shape: AttentionShape,
-  rows: number,
+  { of, tuning = defaultTuning(can).attention[of] }: AttentionVariant,
+  count: number,
   splits: number,
-  tuning: KernelTuning['attention'] = defaultTuning(can).attention,
 ): Grid {
-  return [teamGrid(can, shape.kvHeads * teamWork(can, shape, tuning).teams), rows, splits]
+  const { teamRows, teams } = teamWork(can, shape, tuning)
+  return [teamGrid(can, shape.kvHeads * teams), count * (RUN_LISTS[of].rows / teamRows), splits]
 }
 
 /** For steps of several splits. */

@@ -17,6 +17,19 @@ export interface MatmulTuning {
   readonly teams?: number
 }
 
+/** Rows of a step as attention takes them: of one sequence, one behind the other, or each by itself. */
+export type RunKind = 'runs' | 'singles'
+export const RUN_KINDS: readonly RunKind[] = ['runs', 'singles']
+
+export interface AttentionTuning {
+  /** Rows of a run that a team takes together: how often a key or value is used once it is read. A power of two. */
+  readonly rows: number
+  /** Vectors of four sums that a lane keeps in registers: how many heads of its rows a team takes follows. */
+  readonly sums: number
+  /** Groups of positions that are scored at once: how often a query is used once it is shown to the other lanes. */
+  readonly groups: number
+}
+
 export interface KernelTuning {
   readonly matmul: Readonly<Record<RowClass, MatmulTuning>>
   readonly shrink: {
@@ -30,10 +43,7 @@ export interface KernelTuning {
     readonly turns: number
     readonly teams?: number
   }
-  readonly attention: {
-    /** Vectors of four sums that a lane keeps in registers: how many heads a team takes follows. */
-    readonly sums: number
-  }
+  readonly attention: Readonly<Record<RunKind, AttentionTuning>>
   readonly norm: {
     /** Vectors of a row that a lane has on their way at once. */
     readonly loads: number
@@ -64,7 +74,11 @@ export function defaultTuning({ software }: Capabilities): KernelTuning {
     },
     shrink: { columns: 8 },
     expand: { vectors: 2, turns: software ? 4 : 1 },
-    attention: { sums: 8 },
+    attention: {
+      singles: { rows: 1, sums: 8, groups: 1 },
+      // Half of what single rows take (`lorikeet bench kernels`, attention prefill), though sums spill: loads cost more.
+      runs: software ? { rows: 4, sums: 24, groups: 2 } : { rows: 4, sums: 8, groups: 2 },
+    },
     norm: { loads: software ? 1 : 4 },
     sample: { loads: 4 },
   }

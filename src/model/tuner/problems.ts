@@ -20,9 +20,9 @@ import type { ActivationDtype } from '../kernels/includes.ts'
 import { loraExpandGrid, loraExpandKernel, loraExpandParams } from '../kernels/loraExpand.ts'
 import { loraShrinkGrid, loraShrinkKernel, loraShrinkParams } from '../kernels/loraShrink.ts'
 import { matmulGrid, matmulKernel, matmulParams } from '../kernels/matmul.ts'
-import type { KernelTuning, RowClass } from '../kernels/tuning.ts'
+import type { KernelTuning, RowClass, RunKind } from '../kernels/tuning.ts'
 import { BLOCK_SIZE } from '../kvCache.ts'
-import { StepTables } from '../stepTables.ts'
+import { runsOf, StepTables } from '../stepTables.ts'
 
 export interface Problem {
   /** What is dispatched, one after the other. */
@@ -142,8 +142,10 @@ export function expandProblem(
   }
 }
 
+/** Rows of one sequence, the last it has: together in runs, or each by itself. */
 export function attentionProblem(
   can: Capabilities,
+  of: RunKind,
   shape: AttentionShape,
   { rows, context }: { readonly rows: number; readonly context: number },
 ): Problem {
@@ -152,16 +154,16 @@ export function attentionProblem(
   const slots = Math.ceil(context / BLOCK_SIZE) * BLOCK_SIZE
   const qkv = next(rows * (heads + 2 * kvHeads) * headDim)
   const [keys, values] = [next(slots * kvHeads * headDim), next(slots * kvHeads * headDim)]
+  const spans = of === 'runs' ? [rows] : Array<number>(rows).fill(1)
+  const count = runsOf(spans)[of].length
   return {
-    dispatches: ({ attention }) => [
-      {
-        choice: attentionKernel(can, shape, 'F32', attention),
-        grid: attentionGrid(can, shape, rows, 1, attention),
-      },
-    ],
+    dispatches: ({ attention }) => {
+      const variant = { of, tuning: attention[of] }
+      return [{ choice: attentionKernel(can, shape, variant), grid: attentionGrid(can, shape, variant, count, 1) }]
+    },
     buffers: {
       params: attentionParams(shape, null),
-      step: stepOf(Array(rows).fill(1), 0, context),
+      step: stepOf(spans, 0, context),
       qkv,
       keys,
       values,
@@ -202,16 +204,18 @@ function attend(
   return out
 }
 
-/** Tables of a step whose tiles have so many rows, the last `numTiles` of adapters 0, 1, …; all of one sequence. */
+/** Tables of a step whose tiles and runs have so many rows, the last `numTiles` of adapters 0, 1, …; all of one sequence. */
 export function stepOf(tiles: readonly number[], numTiles: number, context = 1): Uint32Array<ArrayBuffer> {
   const rows = tiles.reduce((sum, count) => sum + count, 0)
   const blocks = Math.ceil(context / BLOCK_SIZE)
-  const tables = new StepTables(64 + 4 * (rows + numTiles) + blocks)
-  tables.begin({ rows, tiles: numTiles, logits: 0, splits: 1 })
+  const { runs, singles } = runsOf(tiles)
+  const tables = new StepTables(64 + 6 * rows + 4 * numTiles + blocks)
+  tables.begin({ rows, tiles: numTiles, logits: 0, splits: 1, runs: runs.length, singles: singles.length })
   const blockTable = tables.addList(Array.from({ length: blocks }, (_, i) => i))
   for (let row = 0; row < rows; row++) {
     tables.addRow({ token: 0, position: Math.max(0, context - rows + row), blockTable, slot: null })
   }
+  for (const run of [...runs, ...singles]) tables.addRun(run)
   let start = 0
   for (let tile = 0; tile < numTiles; tile++) {
     tables.addTile(tile, start, tiles[tile]!)

@@ -8,7 +8,7 @@ import { part } from '../../part.ts'
 import { FLOAT_BYTES, type FloatDtype } from '../../weights/dtype.ts'
 import type { ActivationDtype } from '../kernels/includes.ts'
 import { teamShape } from '../kernels/team.ts'
-import type { KernelTuning, MatmulTuning, RowClass } from '../kernels/tuning.ts'
+import type { AttentionTuning, KernelTuning, MatmulTuning, RowClass, RunKind } from '../kernels/tuning.ts'
 import { groupShape, type ModelSpec, projectionShape } from '../spec.ts'
 import type { Dtypes, Problem } from './problems.ts'
 
@@ -62,7 +62,8 @@ export function tunablesOf(
   return [
     matmul(1),
     matmul(8),
-    attentionTunable(can, spec),
+    attentionTunable(can, spec, 'runs'),
+    attentionTunable(can, spec, 'singles'),
     ...loraTunables(can, spec, activations),
     ...rowTunables(can, spec),
     matmul(4),
@@ -185,17 +186,37 @@ function rowTunables(can: Capabilities, spec: ModelSpec): readonly Tunable[] {
   ]
 }
 
-function attentionTunable(can: Capabilities, spec: ModelSpec): Tunable {
+/** [rows, sums, groups] of attention. A software device takes seconds to compile one. */
+const SHAPES: Readonly<Record<RunKind, readonly (readonly [rows: number, sums: number, groups: number])[]>> = {
+  // biome-ignore format: a table
+  runs: [[4, 8, 2], [4, 16, 2], [8, 16, 2], [4, 8, 1], [2, 8, 1]],
+  // biome-ignore format: a table
+  singles: [[1, 8, 1], [1, 8, 2], [1, 16, 1], [1, 4, 1]],
+}
+const SOFTWARE_SHAPES: typeof SHAPES = {
+  // biome-ignore format: a table
+  runs: [[4, 24, 2], [4, 8, 2]],
+  // biome-ignore format: a table
+  singles: [[1, 8, 1], [1, 16, 1], [1, 4, 1]],
+}
+
+function attentionTunable(can: Capabilities, spec: ModelSpec, of: RunKind): Tunable {
   const shape = { heads: spec.numHeads, kvHeads: spec.numKvHeads, headDim: spec.headDim }
   const small = { heads: spec.numHeads / spec.numKvHeads, kvHeads: 1, headDim: spec.headDim }
+  const shapes = (can.software ? SOFTWARE_SHAPES : SHAPES)[of]
+  const tunings: readonly AttentionTuning[] = shapes.map(([rows, sums, groups]) => ({ rows, sums, groups }))
   return {
-    name: 'attention',
-    chosen: ({ attention }) => `${attention.sums} sums`,
-    candidates: [4, 8, 16].map((sums) => ({
-      label: `${sums} sums`,
-      within: (tuning) => ({ ...tuning, attention: { sums } }),
-    })),
-    check: async () => (await problems()).attentionProblem(can, small, { rows: 2, context: 37 }),
-    load: async () => (await problems()).attentionProblem(can, shape, { rows: 4, context: LOAD_CONTEXT }),
+    ...choice(`attention, ${of}`, tunings, ({ rows, sums, groups }) => `${rows} rows, ${sums} sums, ${groups} groups`, {
+      read: ({ attention }) => attention[of],
+      with: (tuning, value) => ({ ...tuning, attention: { ...tuning.attention, [of]: value } }),
+    }),
+    check: async () => {
+      const { attentionProblem } = await problems()
+      return attentionProblem(can, of, small, { rows: of === 'runs' ? 13 : 2, context: 37 }) // part of a run is left over
+    },
+    load: async () => {
+      const { attentionProblem } = await problems()
+      return attentionProblem(can, of, shape, { rows: of === 'runs' ? 16 : 4, context: LOAD_CONTEXT })
+    },
   }
 }

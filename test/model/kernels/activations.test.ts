@@ -255,9 +255,9 @@ describe('what writes halves rounds its f32 result, once', () => {
         const out = await bench.upload('out', new Float32Array(outputs / (activations === 'F16' ? 2 : 1)))
         const sums = new Float32Array(attentionPartialBytes(shape, rows.length, splits) / 4).fill(Number.NaN)
         const { partials } = await bench.run(
-          attentionKernel(can, shape, 'F32', defaultTuning(can).attention, activations),
+          attentionKernel(can, shape, { of: 'singles', activations }),
           { params, step, qkv, keys, values, out, partials: sums },
-          attentionGrid(can, shape, rows.length, splits),
+          attentionGrid(can, shape, { of: 'singles' }, rows.length, splits),
         )
         if (splits > 1) {
           const merge = attentionMergeKernel(shape, activations)

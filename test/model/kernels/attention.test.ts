@@ -9,12 +9,13 @@ import {
   attentionParams,
   attentionPartialBytes,
 } from '../../../src/model/kernels/attention.ts'
+import { type AttentionTuning, RUN_KINDS } from '../../../src/model/kernels/tuning.ts'
 import { BLOCK_SIZE } from '../../../src/model/kvCache.ts'
 import { it as itOnDevice, type KernelBench, TEAM_DEVICES } from '../../support/gpu.ts'
 import { expectNear } from '../../support/near.ts'
 import { Random } from '../../support/random.ts'
 import { attentionReference } from '../../support/reference/attention.ts'
-import { stepWordsOf, type TestRow } from '../../support/steps.ts'
+import { stepWordsOf, type TestRow, testRunsOf } from '../../support/steps.ts'
 
 const TOLERANCE = { absolute: 3e-6, relative: 1e-5, because: 'f32 sums in another order and the exp() of the device' }
 
@@ -51,25 +52,52 @@ function scene(shape: AttentionShape, contexts: readonly number[]): Scene {
   return { shape, rows, qkv, keys, values, splits: Math.ceil(Math.max(...contexts) / ATTENTION_SPLIT) }
 }
 
+/** The last rows of sequences with these contexts, so many of each; blocks are shared by the rows of one. */
+function prefill(shape: AttentionShape, spans: readonly (readonly [context: number, rows: number])[]): Scene {
+  const made = scene(
+    shape,
+    spans.map(([context]) => context),
+  )
+  const rows = made.rows.flatMap(({ position, blocks }, i) => {
+    const count = spans[i]![1]
+    return Array.from({ length: count }, (_, row) => ({ position: position - count + 1 + row, blocks }))
+  })
+  const { heads, kvHeads, headDim } = shape
+  return { ...made, rows, qkv: new Random(rows.length).floats(rows.length * (heads + 2 * kvHeads) * headDim, 2) }
+}
+
+/** Each row as if it stood alone: what decoding would have made of it. */
+const alone = (made: Scene): Scene => ({
+  ...made,
+  rows: made.rows.map(({ position, blocks }) => ({ position, blocks: [...blocks] })),
+})
+
 async function run(
   bench: KernelBench,
   { shape, rows, qkv, keys, values }: Scene,
   window: number | null,
   splits: number,
+  tuning?: AttentionTuning,
 ): Promise<Float32Array> {
   const params = await bench.upload('params', attentionParams(shape, window))
   const step = await bench.upload('step', stepWordsOf({ rows, splits }))
   const out = await bench.upload('out', new Float32Array(rows.length * shape.heads * shape.headDim).fill(-77))
   const partialWords = attentionPartialBytes(shape, rows.length, splits) / 4
-  const { partials } = await bench.run(
-    attentionKernel(bench.gpu.can, shape),
-    { params, step, qkv, keys, values, out, partials: new Float32Array(partialWords).fill(Number.NaN) },
-    attentionGrid(bench.gpu.can, shape, rows.length, splits),
-  )
+  const partials = await bench.upload('partials', new Float32Array(partialWords).fill(Number.NaN))
+  const lists = testRunsOf(rows)
+  for (const of of RUN_KINDS) {
+    if (lists[of].length === 0) continue
+    const variant = { of, ...(of === 'runs' && tuning && { tuning }) }
+    await bench.run(
+      attentionKernel(bench.gpu.can, shape, variant),
+      { params, step, qkv, keys, values, out, partials },
+      attentionGrid(bench.gpu.can, shape, variant, lists[of].length, splits),
+    )
+  }
   if (splits > 1) {
     await bench.run(
       attentionMergeKernel(shape),
-      { params, step, partials: partials!, out },
+      { params, step, partials, out },
       attentionMergeGrid(shape, rows.length),
     )
   }
@@ -104,7 +132,55 @@ describe.each(TEAM_DEVICES)('attention $name', ({ it, subgroups }) => {
     }
   })
 
+  it('gives rows of one sequence, done together, the bits of single rows', async ({ bench }) => {
+    // A whole run and a part of one, a run that begins and one that ends in the middle of a group or a split, and a
+    // sequence of one row between them.
+    const made = prefill({ heads: 4, kvHeads: 2, headDim: 24 }, [
+      [13, 13],
+      [40, 1],
+      [262, 11],
+      [530, 3],
+    ])
+    for (const window of [null, 5, 259]) {
+      const single = await run(bench, alone(made), window, 1)
+      expectNear(single, expected(made, window), TOLERANCE)
+      for (const splits of [1, made.splits]) expect(await run(bench, made, window, splits)).toEqual(single)
+    }
+  })
+
   if (!subgroups) return
+
+  it('gives the same bits for any number of rows, heads and groups that a team takes together', async ({ bench }) => {
+    const made = prefill({ heads: 6, kvHeads: 2, headDim: 20 }, [
+      [10, 10],
+      [277, 24],
+    ])
+    for (const window of [null, 20]) {
+      const single = await run(bench, alone(made), window, 1)
+      for (const [rows, sums, groups] of [
+        [1, 2, 3],
+        [2, 6, 1],
+        [8, 16, 2],
+      ] as const) {
+        expect(await run(bench, made, window, 1, { rows, sums, groups })).toEqual(single)
+      }
+    }
+  })
+
+  it('lets no token spoil the rows before it', async ({ bench }) => {
+    const made = prefill({ heads: 4, kvHeads: 2, headDim: 24 }, [[30, 8]])
+    const before = await run(bench, made, null, 1)
+    const width = made.shape.kvHeads * made.shape.headDim
+    const { position, blocks } = made.rows[5]!
+    const slot = blocks[Math.floor(position / BLOCK_SIZE)]! * BLOCK_SIZE + (position % BLOCK_SIZE)
+    for (const spoilt of [made.keys, made.values])
+      spoilt.fill(Number.POSITIVE_INFINITY, slot * width, (slot + 1) * width)
+    const after = await run(bench, made, null, 1)
+    const outWidth = made.shape.heads * made.shape.headDim
+    expect(after.slice(0, 5 * outWidth)).toEqual(before.slice(0, 5 * outWidth))
+    expect(after.slice(5 * outWidth).every(Number.isFinite)).toBe(false)
+  })
+
   for (const [heads, kvHeads, headDim] of [
     [9, 3, 64],
     [4, 4, 16],

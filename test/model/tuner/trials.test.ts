@@ -23,7 +23,8 @@ describe('candidates', () => {
     expect(tunables.map(({ name }) => name)).toEqual([
       'matmul, 1 row',
       'matmul, 8 or more rows',
-      'attention',
+      'attention, runs',
+      'attention, singles',
       'shrink',
       'expand',
       'norm',
