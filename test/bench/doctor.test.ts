@@ -21,7 +21,7 @@ describe.each(TEAM_DEVICES)('the self-test $name', ({ it }) => {
     const results = await selfTests(bench)
     bench.close()
     expect(results.filter(({ isRight }) => !isRight)).toEqual([])
-    expect(results).toHaveLength(8)
+    expect(results).toHaveLength(9)
     // Sums of eighths are exact in any order.
     expect(results.filter(({ detail }) => detail === 'exact').map(({ name }) => name)).toEqual(
       expect.arrayContaining(['matmul, weights in F16', 'LoRA of two ranks beside the base', 'greedy sampling']),
@@ -109,7 +109,7 @@ describe('an examination', () => {
       if (phase === 'memory') gpu.device.destroy()
     })
     expect(found.failure).toMatchObject({ phase: 'memory' })
-    expect(found.selfTests).toHaveLength(8)
+    expect(found.selfTests).toHaveLength(9)
     gpu.close()
   })
 })
