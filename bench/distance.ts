@@ -1,7 +1,7 @@
 /**
  * How far a step is from its device (S7 of docs/performance.md): the weights a second of a decoding step with one row, over
- * those of the base's best matrix alone, and over those of all its matrices alone. SmolLM2-135M's shape, f16, made-up
- * weights; rounds interleaved.
+ * those of the base's best matrix alone, and over those of all its matrices alone; by the device's clock, and by processor time,
+ * which other work on the machine disturbs least. SmolLM2-135M's shape, f16, made-up weights; rounds interleaved.
  *
  *   node bench/run.mjs bench/distance.ts [--rounds=7]
  */
@@ -15,7 +15,7 @@ import { readModelSpec } from '../src/model/config.ts'
 import { decodeStep } from './support/decode.ts'
 import { numberOption } from './support/options.ts'
 import { smolFolder } from './support/smol.ts'
-import { median, rounded } from './support/timing.ts'
+import { median, rounded, Stopwatch } from './support/timing.ts'
 
 const MIB = 2 ** 20
 const CONTEXT = 64
@@ -30,39 +30,51 @@ const { spec } = runtime
 const bench = await Workbench.open(gpu, spec.vocabSize * spec.hiddenSize * 2)
 const shapes = matrixShapes(spec)
 const matrices = shapes.map((shape) => matmulCase(shape, 'F16', 1, bench.poolBytes))
-const measurement = await Measurement.prepare(bench, [...matrices, ...deviceCases(gpu, bench.poolBytes)])
+const measurement = await Measurement.prepare(bench, [...matrices, ...deviceCases(gpu, bench.poolBytes)], {
+  cpuMs() {
+    const { user, system } = process.cpuUsage()
+    return (user + system) / 1000
+  },
+})
 
 const step = decodeStep([null], CONTEXT)
-const wall: number[] = []
+const watch = new Stopwatch()
 const device: number[] = []
 await runtime.runner.submit(step)
 for (let round = 0; round < rounds; round++) {
   await measurement.round()
-  const start = performance.now()
-  for (let i = 0; i < STEPS; i++) {
+  await watch.time(async () => {
     const { gpuTime } = await runtime.runner.submit(step)
     if (gpuTime) device.push(gpuTime.end - gpuTime.begin)
-  }
-  wall.push((performance.now() - start) / STEPS)
+  }, STEPS)
 }
 
 type Pick = (values: readonly number[]) => number
 const best: Pick = (values) => Math.min(...values)
-const timesOf = ({ deviceMs, wallMs }: Measured): readonly number[] => (deviceMs.length > 0 ? deviceMs : wallMs)
+/** In ms by one of the clocks: of a step, and of a matrix alone. */
+interface Clock {
+  readonly step: readonly number[]
+  of(alone: Measured): readonly number[]
+}
+const theDevices: Clock =
+  device.length > 0
+    ? { step: device, of: ({ deviceMs }) => deviceMs }
+    : { step: watch.wall, of: ({ wallMs }) => wallMs }
+const processors: Clock = { step: watch.cpu, of: ({ cpuMs }) => cpuMs }
 const alone = measurement.results.slice(0, matrices.length)
 /** How often a step multiplies with each of them. */
 const uses = shapes.map(({ name }) => (name === 'lm_head' ? 1 : spec.numLayers))
 const weights = alone.reduce((sum, { test }, i) => sum + test.macs * uses[i]!, 0)
 
 /** 10^9 weights a second. */
-function figures(pick: Pick) {
-  const rates = alone.map((one) => one.test.macs / pick(timesOf(one)) / 1e6)
-  const allMs = alone.reduce((sum, one, i) => sum + pick(timesOf(one)) * uses[i]!, 0)
-  const stepMs = pick(device.length > 0 ? device : wall)
+function figures(pick: Pick, clock = theDevices) {
+  const rates = alone.map((one) => one.test.macs / pick(clock.of(one)) / 1e6)
+  const allMs = alone.reduce((sum, one, i) => sum + pick(clock.of(one)) * uses[i]!, 0)
+  const stepMs = pick(clock.step)
   const inStep = weights / stepMs / 1e6
   return {
     stepMs,
-    wallMs: pick(wall),
+    wallMs: pick(watch.wall),
     matricesAloneMs: allMs,
     rateOfStep: inStep,
     ratesAlone: Object.fromEntries(alone.map(({ test }, i) => [test.shape, rates[i]])),
@@ -79,6 +91,7 @@ console.log(
     weightsPerToken: weights,
     best: figures(best),
     median: figures(median),
+    cpu: figures(median, processors),
   }),
 )
 measurement.close()

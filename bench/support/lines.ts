@@ -118,6 +118,7 @@ export const LINES: readonly Line[] = [
     read: (json) => ({
       best: numberAt(json, 'best', 'S7 of the best'),
       median: numberAt(json, 'median', 'S7 of the best'),
+      cpu: numberAt(json, 'cpu', 'S7 of the best'),
     }),
   },
   {
