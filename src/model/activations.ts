@@ -2,7 +2,7 @@
 import type { Gpu } from '../gpu/gpu.ts'
 import type { Tracked } from '../gpu/ledger.ts'
 import { FLOAT_BYTES } from '../weights/dtype.ts'
-import { attentionPartialBytes } from './kernels/attention.ts'
+import { attentionPartialBytes, MAX_ROW_SPLITS } from './kernels/attention.ts'
 import type { ActivationDtype } from './kernels/includes.ts'
 import { groupShape, type ModelSpec } from './spec.ts'
 
@@ -53,9 +53,6 @@ export function downColumns(maxLoraRank: number): number {
 export function downRows({ maxRows, maxLogitsRows }: StepLimits): number {
   return Math.max(maxRows, maxLogitsRows)
 }
-
-/** (row, split) pairs that attention may spread over teams in one step; steps with more let a team do all its splits. */
-export const MAX_ROW_SPLITS = 1024
 
 const READ_BY_PROJECTIONS: ReadonlySet<keyof Activations> = new Set(['normed', 'attended', 'activated', 'lastNormed'])
 

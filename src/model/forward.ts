@@ -10,7 +10,7 @@ import type { Gpu } from '../gpu/gpu.ts'
 import type { BoundKernel } from '../gpu/kernel.ts'
 import type { Tracked } from '../gpu/ledger.ts'
 import type { StepRecorder } from '../gpu/recorder.ts'
-import { allocateActivations, MAX_ROW_SPLITS } from './activations.ts'
+import { allocateActivations } from './activations.ts'
 import { type AdapterUse, featuresOf, type GroupUse, hasScalesOrBiases } from './adapterUse.ts'
 import { compileForward } from './forwardKernels.ts'
 import {
@@ -21,7 +21,7 @@ import {
   type NormPlan,
 } from './forwardPlan.ts'
 import { addNormGrid } from './kernels/addNorm.ts'
-import { ATTENTION_SPLIT, attentionGrid, attentionMergeGrid } from './kernels/attention.ts'
+import { attentionGrid, attentionMergeGrid, attentionSplits } from './kernels/attention.ts'
 import { embedGrid } from './kernels/embed.ts'
 import { embedDownGrid } from './kernels/embedDown.ts'
 import { loraExpandGrid } from './kernels/loraExpand.ts'
@@ -119,13 +119,9 @@ export class ForwardPass {
     return () => this.#layers.release(list)
   }
 
-  /**
-   * Pieces of context that attention spreads over teams: many when there are few rows to keep the device busy. The
-   * sums are the same for any number.
-   */
+  /** See attentionSplits. */
   splitsFor(rows: number, longestContext: number): number {
-    const splits = Math.ceil(longestContext / ATTENTION_SPLIT)
-    return rows * splits <= MAX_ROW_SPLITS ? splits : 1
+    return attentionSplits(rows, longestContext, this.tuning.splits)
   }
 
   /** Appends the whole pass. All rows run the layers of `use`, which else is ignored in a step without tiles. */

@@ -13,6 +13,7 @@ import { Workbench } from '../../src/bench/kernels/workbench.ts'
 import { REFERENCE_CONFIG } from '../../src/bench/referenceModel.ts'
 import { kernelText } from '../../src/bench/report/kernelTable.ts'
 import { readModelSpec } from '../../src/model/config.ts'
+import { defaultTuning } from '../../src/model/kernels/tuning.ts'
 import { it } from '../support/gpu.ts'
 
 const SPEC = readModelSpec({
@@ -113,17 +114,18 @@ describe('a case', () => {
     })
     // Half of the matrix can be bound.
     expect(matmulCase({ name: 'x', in: 64, out: 32 }, 'F32', 1, 64 * 16 * 4)).toMatchObject({ macs: 64 * 16 })
+    const { splits } = defaultTuning(device.can)
     // Two rows of 100 tokens each; 4 heads of 16, keys and values of 2.
-    expect(attentionCase(SPEC, 'decode', 2, 100, MIB)).toMatchObject({
+    expect(attentionCase(SPEC, 'decode', 2, 100, MIB, splits)).toMatchObject({
       macs: 2 * 200 * 64,
       bytes: (2 * 200 * 32 + 2 * 2 * 64) * 4,
     })
     // The last two tokens of 100: one sees 99, the other 100, and both the same keys.
-    expect(attentionCase(SPEC, 'prefill', 2, 100, MIB)).toMatchObject({
+    expect(attentionCase(SPEC, 'prefill', 2, 100, MIB, splits)).toMatchObject({
       macs: 2 * 199 * 64,
       bytes: (2 * 100 * 32 + 2 * 2 * 64) * 4,
     })
-    expect(attentionCase(SPEC, 'decode', 64, 4096, MIB)).toBeNull()
+    expect(attentionCase(SPEC, 'decode', 64, 4096, MIB, splits)).toBeNull()
     const inputs = 3 * 64 + 64 + 2 * 64 + 96
     const outs = 64 + 32 + 32 + 64 + (96 + 96) + 64
     const load = { rank: 8, adapters: 3, perAdapter: 2 }

@@ -1,15 +1,14 @@
 /** Attention at lengths of context: rows of many sequences that decode, and rows of one that is being read. */
-import { MAX_ROW_SPLITS } from '../../model/activations.ts'
 import {
-  ATTENTION_SPLIT,
   attentionGrid,
   attentionKernel,
   attentionMergeGrid,
   attentionMergeKernel,
   attentionParams,
   attentionPartialBytes,
+  attentionSplits,
 } from '../../model/kernels/attention.ts'
-import { RUN_KINDS } from '../../model/kernels/tuning.ts'
+import { type KernelTuning, RUN_KINDS } from '../../model/kernels/tuning.ts'
 import type { ModelSpec } from '../../model/spec.ts'
 import { type KernelCase, turns } from './kernelCase.ts'
 import { stepOf } from './steps.ts'
@@ -18,16 +17,17 @@ import { ramp } from './workbench.ts'
 /** Sets of keys and values of a case: they leave every cache. */
 const MOST_TURNS = 16
 
-/** @returns null where a layer's keys do not fit `most` bytes */
+/** @returns null where a layer's keys do not fit `most` bytes. @param spread as in a KernelTuning */
 export function attentionCase(
   spec: ModelSpec,
   kind: 'decode' | 'prefill',
   rows: number,
   context: number,
   most: number,
+  spread: KernelTuning['splits'],
 ): KernelCase | null {
   const shape = { heads: spec.numHeads, kvHeads: spec.numKvHeads, headDim: spec.headDim }
-  const splits = splitsFor(rows, context)
+  const splits = attentionSplits(rows, context, spread)
   const { words, cacheSlots, runs } = stepOf({ rows, context, kind, splits })
   const kinds = RUN_KINDS.filter((of) => runs[of] > 0)
   const width = shape.kvHeads * shape.headDim
@@ -77,10 +77,4 @@ export function attentionCase(
       )
     },
   }
-}
-
-/** As ForwardPass.splitsFor. */
-function splitsFor(rows: number, context: number): number {
-  const splits = Math.ceil(context / ATTENTION_SPLIT)
-  return rows * splits <= MAX_ROW_SPLITS ? splits : 1
 }

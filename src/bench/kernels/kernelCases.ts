@@ -1,5 +1,6 @@
 /** Every kernel at the shapes of a model, and the device's own rates beside them. */
 import type { Gpu } from '../../gpu/gpu.ts'
+import { defaultTuning } from '../../model/kernels/tuning.ts'
 import type { ModelSpec } from '../../model/spec.ts'
 import type { FloatDtype } from '../../weights/dtype.ts'
 import { attentionCase } from './attentionCases.ts'
@@ -39,11 +40,12 @@ export function deviceCases({ can }: Gpu, most: number): KernelCase[] {
 
 /** @param most bytes of the largest slice of weights that there is */
 export function modelCases(gpu: Gpu, spec: ModelSpec, dtype: FloatDtype, most: number): KernelCase[] {
+  const { splits } = defaultTuning(gpu.can)
   const isThere = (test: KernelCase | null): test is KernelCase => test !== null
   return [
     ...matrixShapes(spec).flatMap((shape) => ROWS.map((rows) => matmulCase(shape, dtype, rows, most))),
-    ...DECODE.map(({ rows, context }) => attentionCase(spec, 'decode', rows, context, most)).filter(isThere),
-    ...PREFILL.map(({ rows, context }) => attentionCase(spec, 'prefill', rows, context, most)).filter(isThere),
+    ...DECODE.map(({ rows, context }) => attentionCase(spec, 'decode', rows, context, most, splits)).filter(isThere),
+    ...PREFILL.map(({ rows, context }) => attentionCase(spec, 'prefill', rows, context, most, splits)).filter(isThere),
     ...RANKS.flatMap((rank) =>
       LORA_LOADS.flatMap((load) =>
         (['shrink', 'expand'] as const).map((part) => loraCase(gpu, spec, part, { rank, ...load }, most)),

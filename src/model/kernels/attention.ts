@@ -15,10 +15,22 @@ import { RUN_ROWS } from '../stepTables.ts'
 import { type KernelChoice, PLAIN_WORKGROUP, paramWords } from './choice.ts'
 import { ACTIVATION_INCLUDES, type ActivationDtype, CACHE_INCLUDES, type CacheDtype, STEP_INCLUDE } from './includes.ts'
 import { teamGrid, teamShape } from './team.ts'
-import { type AttentionTuning, defaultTuning, type RunKind } from './tuning.ts'
+import { type AttentionTuning, defaultTuning, type KernelTuning, type RunKind, splitClass } from './tuning.ts'
 
 /** Positions of a split: fixed, so that sums do not depend on how many splits there are. */
 export const ATTENTION_SPLIT = 256
+
+/** (row, split) pairs that attention may spread over teams in one step; steps with more let a team do all its splits. */
+export const MAX_ROW_SPLITS = 1024
+
+/**
+ * Pieces of context that attention spreads over teams in a step of `rows` rows that sees at most `context` positions. The
+ * sums are the same for any number.
+ */
+export function attentionSplits(rows: number, context: number, spread: KernelTuning['splits']): number {
+  const splits = Math.ceil(context / ATTENTION_SPLIT)
+  return spread[splitClass(rows)] && rows * splits <= MAX_ROW_SPLITS ? splits : 1
+}
 
 const definition: KernelDefinition = {
   name: 'attention',

@@ -30,6 +30,10 @@ export interface AttentionTuning {
   readonly groups: number
 }
 
+/** Rows of a step, by what attention does with long contexts of theirs: 64 stands for all above 16. */
+export type SplitClass = 1 | 4 | 16 | 64
+export const SPLIT_CLASSES: readonly SplitClass[] = [1, 4, 16, 64]
+
 export interface KernelTuning {
   readonly matmul: Readonly<Record<RowClass, MatmulTuning>>
   readonly shrink: {
@@ -44,6 +48,8 @@ export interface KernelTuning {
     readonly teams?: number
   }
   readonly attention: Readonly<Record<RunKind, AttentionTuning>>
+  /** Whether each split of a row's context has teams of its own, and their sums are merged: few rows leave a device idle. */
+  readonly splits: Readonly<Record<SplitClass, boolean>>
   readonly norm: {
     /** Vectors of a row that a lane has on their way at once. */
     readonly loads: number
@@ -57,6 +63,11 @@ export interface KernelTuning {
 /** The class for a step of `rows` rows: the smallest that holds them all, else the largest. */
 export function rowClass(rows: number): RowClass {
   return ROW_CLASSES.find((count) => count >= rows) ?? 8
+}
+
+/** The same for attention's splits. */
+export function splitClass(rows: number): SplitClass {
+  return SPLIT_CLASSES.find((count) => count >= rows) ?? 64
 }
 
 /**
@@ -79,6 +90,7 @@ export function defaultTuning({ software }: Capabilities): KernelTuning {
       // Half of what single rows take (`lorikeet bench kernels`, attention prefill), though sums spill: loads cost more.
       runs: software ? { rows: 4, sums: 24, groups: 2 } : { rows: 4, sums: 8, groups: 2 },
     },
+    splits: { 1: true, 4: true, 16: true, 64: !software },
     norm: { loads: software ? 1 : 4 },
     sample: { loads: 4 },
   }

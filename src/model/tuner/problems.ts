@@ -205,12 +205,12 @@ function attend(
 }
 
 /** Tables of a step whose tiles and runs have so many rows, the last `numTiles` of adapters 0, 1, …; all of one sequence. */
-export function stepOf(tiles: readonly number[], numTiles: number, context = 1): Uint32Array<ArrayBuffer> {
+export function stepOf(tiles: readonly number[], numTiles: number, context = 1, splits = 1): Uint32Array<ArrayBuffer> {
   const rows = tiles.reduce((sum, count) => sum + count, 0)
   const blocks = Math.ceil(context / BLOCK_SIZE)
   const { runs, singles } = runsOf(tiles)
   const tables = new StepTables(64 + 6 * rows + 4 * numTiles + blocks)
-  tables.begin({ rows, tiles: numTiles, logits: 0, splits: 1, runs: runs.length, singles: singles.length })
+  tables.begin({ rows, tiles: numTiles, logits: 0, splits, runs: runs.length, singles: singles.length })
   const blockTable = tables.addList(Array.from({ length: blocks }, (_, i) => i))
   for (let row = 0; row < rows; row++) {
     tables.addRow({ token: 0, position: Math.max(0, context - rows + row), blockTable, slot: null })

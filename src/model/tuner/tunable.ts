@@ -8,7 +8,7 @@ import { part } from '../../part.ts'
 import { FLOAT_BYTES, type FloatDtype } from '../../weights/dtype.ts'
 import type { ActivationDtype } from '../kernels/includes.ts'
 import { teamShape } from '../kernels/team.ts'
-import type { AttentionTuning, KernelTuning, MatmulTuning, RowClass, RunKind } from '../kernels/tuning.ts'
+import type { AttentionTuning, KernelTuning, MatmulTuning, RowClass, RunKind, SplitClass } from '../kernels/tuning.ts'
 import { groupShape, type ModelSpec, projectionShape } from '../spec.ts'
 import type { Dtypes, Problem } from './problems.ts'
 
@@ -40,6 +40,7 @@ const MOST_INVOCATIONS = 256
 
 /** Loaded when something is measured; most starts only read what is known. */
 const problems = (): Promise<typeof import('./problems.ts')> => part(() => import('./problems.ts'))
+const splitProblems = (): Promise<typeof import('./splitProblem.ts')> => part(() => import('./splitProblem.ts'))
 const rowProblems = (): Promise<typeof import('./rowProblems.ts')> => part(() => import('./rowProblems.ts'))
 
 /** A check: columns that fill no stride of lanes, outputs that fill no team. */
@@ -48,6 +49,9 @@ const CHECK = { in: 132, out: 45 }
 const LOAD_BYTES = 4 * 2 ** 20
 const LOAD_RANK = 16
 const LOAD_CONTEXT = 512
+/** Of several splits. */
+const CHECK_SPLIT_CONTEXT = 300
+const LOAD_SPLIT_CONTEXT = 1024
 
 /** What a step spends most time in comes first. `activations` are f32 if nothing else is said. */
 export function tunablesOf(
@@ -64,10 +68,12 @@ export function tunablesOf(
     matmul(8),
     attentionTunable(can, spec, 'runs'),
     attentionTunable(can, spec, 'singles'),
+    splitTunable(can, spec, 1),
     ...loraTunables(can, spec, activations),
     ...rowTunables(can, spec),
     matmul(4),
     matmul(2),
+    ...([4, 16, 64] as const).map((rows) => splitTunable(can, spec, rows)),
   ]
 }
 
@@ -164,7 +170,7 @@ function loraTunables(can: Capabilities, spec: ModelSpec, activations: Activatio
 
 /** What goes through one row, and has nothing to do meanwhile but to wait for memory. */
 function rowTunables(can: Capabilities, spec: ModelSpec): readonly Tunable[] {
-  const label = ({ loads }: { readonly loads: number }): string => `${loads} loads at once`
+  const label = ({ loads }: { readonly loads: number }): string => `${loads} load${loads === 1 ? '' : 's'} at once`
   const values = (can.software ? [2, 4, 1] : [8, 2, 4, 16]).map((loads) => ({ loads }))
   return [
     {
@@ -218,5 +224,24 @@ function attentionTunable(can: Capabilities, spec: ModelSpec, of: RunKind): Tuna
       const { attentionProblem } = await problems()
       return attentionProblem(can, of, shape, { rows: of === 'runs' ? 16 : 4, context: LOAD_CONTEXT })
     },
+  }
+}
+
+function splitTunable(can: Capabilities, spec: ModelSpec, rows: SplitClass): Tunable {
+  const shape = { heads: spec.numHeads, kvHeads: spec.numKvHeads, headDim: spec.headDim }
+  const small = { heads: spec.numHeads / spec.numKvHeads, kvHeads: 1, headDim: spec.headDim }
+  return {
+    ...choice(
+      `long contexts, ${rows === 1 ? '1 row' : `${rows === 64 ? 'more' : `up to ${rows}`} rows`}`,
+      [false, true],
+      (spread) => (spread ? 'spread over teams' : 'one team each'),
+      {
+        read: ({ splits }) => splits[rows],
+        with: (tuning, value) => ({ ...tuning, splits: { ...tuning.splits, [rows]: value } }),
+      },
+    ),
+    check: async () =>
+      (await splitProblems()).splitProblem(can, rows, small, { rows: 2, context: CHECK_SPLIT_CONTEXT }),
+    load: async () => (await splitProblems()).splitProblem(can, rows, shape, { rows, context: LOAD_SPLIT_CONTEXT }),
   }
 }

@@ -25,12 +25,16 @@ describe('candidates', () => {
       'matmul, 8 or more rows',
       'attention, runs',
       'attention, singles',
+      'long contexts, 1 row',
       'shrink',
       'expand',
       'norm',
       'sampler',
       'matmul, 4 rows',
       'matmul, 2 rows',
+      'long contexts, up to 4 rows',
+      'long contexts, up to 16 rows',
+      'long contexts, more rows',
     ])
     const trials = new DeviceTrials(bench.gpu)
     const usual = defaultTuning(bench.gpu.can)
