@@ -30,7 +30,20 @@ const PACKED = [
     sha256: '2e22542d8c66b83194172f4bbbef0a79b80bbeb99d69abf3962d85c1351f478d',
   },
   SWIFTSHADER_ARCHIVE,
+  {
+    path: 'package/bin/fonts.tar.br',
+    sha256: '78620f052a57d98716b8da709e9de5c14a5ae606e60810009f5051ab46e2a588',
+  },
 ]
+/** Where an empty machine has no font, pages crash: the package's own are used then, and everywhere, for the same pictures. */
+const FONTS_CONFIG = 'fonts.conf'
+const FONTS = `<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig>
+  <dir prefix="relative">fonts</dir>
+  <cachedir prefix="xdg">fontconfig</cachedir>
+</fontconfig>
+`
 const VERSION_LIMIT_MS = 30_000
 
 /**
@@ -74,7 +87,7 @@ function isProgram(path) {
 }
 
 /**
- * What a browser is started with: no driver chosen for Dawn, since it has its own, and its libraries where they lie beside it.
+ * What a browser is started with: no driver chosen for Dawn, since it has its own, and its libraries and fonts where they lie beside it.
  * @param {string} path @param {NodeJS.ProcessEnv} [env]
  * @returns {Record<string, string>}
  */
@@ -82,9 +95,10 @@ export function chromiumEnvironment(path, env = process.env) {
   const { VK_DRIVER_FILES, VK_ICD_FILENAMES, LD_LIBRARY_PATH, ...others } = env
   const folder = dirname(path)
   const libraries = existsSync(join(folder, 'libnss3.so')) ? { LD_LIBRARY_PATH: folder } : {}
+  const fonts = existsSync(join(folder, FONTS_CONFIG)) ? { FONTCONFIG_FILE: join(folder, FONTS_CONFIG) } : {}
   // Without a language the page's is `en-US@posix`, which Intl refuses.
   const language = { LANG: 'en_US.UTF-8', LANGUAGE: 'en_US' }
-  return /** @type {Record<string, string>} */ ({ ...others, ...language, ...libraries })
+  return /** @type {Record<string, string>} */ ({ ...others, ...language, ...libraries, ...fonts })
 }
 
 /**
@@ -127,20 +141,21 @@ async function problemOf(path) {
 
 /** @returns {Promise<string>} its path @throws {SetupError} */
 async function fetchChromium() {
-  return join(await fetchPart('chromium', 'Chromium', unpackChromium, 'chromium'), 'chromium')
+  return join(await fetchPart('chromium', 'Chromium', unpackChromium, FONTS_CONFIG), 'chromium')
 }
 
 /**
- * The program and the libraries it needs, by file name.
+ * The program, and the libraries and fonts it needs, by file name.
  * @param {Uint8Array} tarball of the npm package @param {readonly import('./chromiumPackage.mjs').PackedFile[]} [packed]
  * @returns {Map<string, Uint8Array>}
  * @throws {SetupError} when the package is not the one that was checked
  */
 export function unpackChromium(tarball, packed = PACKED) {
   const [program, ...archives] = /** @type {[Uint8Array, ...Uint8Array[]]} */ (unpackFiles(tarball, packed))
-  const libraries = archives.flatMap((archive) => [...tarFiles(archive)])
+  const others = archives.flatMap((archive) => [...tarFiles(archive)])
   return new Map([
     ['chromium', program],
-    ...libraries.map(({ name, bytes }) => /** @type {const} */ ([name.replace(/^(\.\/)?lib\//, ''), bytes])),
+    ...others.map(({ name, bytes }) => /** @type {const} */ ([name.replace(/^(\.\/)?lib\//, ''), bytes])),
+    [FONTS_CONFIG, new TextEncoder().encode(FONTS)],
   ])
 }

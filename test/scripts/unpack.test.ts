@@ -92,18 +92,26 @@ describe('unpackSwiftShader', () => {
 })
 
 describe('unpackChromium', () => {
-  it('puts the program and its libraries into one folder', () => {
+  it('puts the program, its libraries and its fonts into one folder', () => {
     const packed = new Map([
       ['package/bin/chromium.br', brotliCompressSync(text('program'))],
       ['package/bin/libs.tar.br', brotliCompressSync(tar([{ name: 'lib/libnss3.so', bytes: text('nss') }]))],
       ['package/bin/gpu.tar.br', brotliCompressSync(tar([{ name: 'libEGL.so', bytes: text('egl') }]))],
+      [
+        'package/bin/fonts.tar.br',
+        brotliCompressSync(tar(['fonts.conf', 'fonts/One.ttf'].map((name) => ({ name, bytes: text(name) })))),
+      ],
     ])
     const tarball = gzipSync(tar([...packed].map(([name, bytes]) => ({ name, bytes }))))
     const wanted = [...packed].map(([path, bytes]) => ({
       path,
       sha256: createHash('sha256').update(bytes).digest('hex'),
     }))
-    expect([...unpackChromium(tarball, wanted).keys()]).toEqual(['chromium', 'libnss3.so', 'libEGL.so'])
+    const files = unpackChromium(tarball, wanted)
+    const names = ['chromium', 'libnss3.so', 'libEGL.so', 'fonts.conf', 'fonts/One.ttf']
+    expect([...files.keys()]).toEqual(names)
+    // Its own names places that only the package's makers have.
+    expect(new TextDecoder().decode(files.get('fonts.conf'))).toContain('<dir prefix="relative">fonts</dir>')
     expect(() => unpackChromium(tarball, [{ ...wanted[0]!, sha256: '' }])).toThrow('is not the file that was checked')
   })
 })
