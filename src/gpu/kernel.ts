@@ -8,7 +8,8 @@ import type { Tracked } from './ledger.ts'
 export interface KernelDefinition {
   /** Name of the file without `.wgsl`; labels pipelines, errors and profiles. */
   readonly name: string
-  readonly source: string
+  /** Its text, or what gives it when the kernel is first compiled. */
+  readonly source: string | (() => Promise<string>)
   /** In binding order: @binding(0), @binding(1), … of @group(0). */
   readonly bindings: readonly BindingSpec[]
 }
@@ -45,3 +46,8 @@ export interface BoundKernel {
 
 /** Workgroups along x, y and z; a missing one is 1. */
 export type Grid = readonly [x: number, y?: number, z?: number]
+
+/** The text of a kernel. */
+export async function sourceOf({ source }: KernelDefinition): Promise<string> {
+  return typeof source === 'string' ? source : await source()
+}

@@ -3,7 +3,14 @@ import { invariant } from '../errors.ts'
 import type { Capabilities } from './capabilities.ts'
 import type { Counters } from './counters.ts'
 import { ShaderError } from './errors.ts'
-import type { BindingSpec, BoundKernel, Kernel, KernelDefinition, Specialisation } from './kernel.ts'
+import {
+  type BindingSpec,
+  type BoundKernel,
+  type Kernel,
+  type KernelDefinition,
+  type Specialisation,
+  sourceOf,
+} from './kernel.ts'
 import type { Tracked } from './ledger.ts'
 import { specialise } from './specialise.ts'
 
@@ -25,15 +32,15 @@ export class KernelCache {
     this.#counters = counters
   }
 
-  /** @throws ShaderError with the compiler's messages. */
-  get(definition: KernelDefinition, wanted: Specialisation): Promise<Kernel> {
-    const code = specialise(definition.name, definition.source, wanted, this.#can)
+  /** @throws ShaderError with the compiler's messages; PartMissingError */
+  async get(definition: KernelDefinition, wanted: Specialisation): Promise<Kernel> {
+    const code = specialise(definition.name, await sourceOf(definition), wanted, this.#can)
     const cached = this.#kernels.get(code)
-    if (cached) return cached
+    if (cached) return await cached
     const compiling = this.#compile(definition, code)
     this.#kernels.set(code, compiling)
     compiling.catch(() => this.#kernels.delete(code))
-    return compiling
+    return await compiling
   }
 
   async #compile(definition: KernelDefinition, code: string): Promise<Kernel> {

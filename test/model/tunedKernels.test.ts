@@ -1,4 +1,5 @@
 import { describe, expect } from 'vitest'
+import { sourceOf } from '../../src/gpu/kernel.ts'
 import { matmulGrid, matmulKernel, matmulParams } from '../../src/model/kernels/matmul.ts'
 import { defaultTuning, type KernelTuning } from '../../src/model/kernels/tuning.ts'
 import { TunedKernels } from '../../src/model/tunedKernels.ts'
@@ -48,7 +49,7 @@ describe('TunedKernels', () => {
   it('keep what they have where a pipeline cannot be made', async ({ bench }) => {
     const tuned = new TunedKernels(bench.gpu)
     const { definition, specialisation } = matmulKernel(bench.gpu.can, 'F32', { rows: 1, outputs: 2 })
-    const broken = { definition: { ...definition, source: `${definition.source}\nnonsense` }, specialisation }
+    const broken = { definition: { ...definition, source: `${await sourceOf(definition)}\nnonsense` }, specialisation }
     const good = { definition, specialisation }
     const { tuning } = tuned
     const kernel = await tuned.get('matmul', (wanted) => (wanted === tuning ? good : broken))

@@ -9,7 +9,7 @@ import { Runtime } from '../../src/engine/runtime.ts'
 import type { Capabilities } from '../../src/gpu/capabilities.ts'
 import { Gpu } from '../../src/gpu/gpu.ts'
 import type { GpuHost } from '../../src/gpu/host.ts'
-import type { KernelDefinition } from '../../src/gpu/kernel.ts'
+import { type KernelDefinition, sourceOf } from '../../src/gpu/kernel.ts'
 import { DawnHost } from '../../src/gpu/open.dawn.ts'
 import { specialise } from '../../src/gpu/specialise.ts'
 import { readPeftAdapter } from '../../src/lora/peft.ts'
@@ -37,17 +37,22 @@ async function nullHost(software: boolean): Promise<GpuHost> {
   }
 }
 
-/** Each text once. Definitions as they stand: nothing is left to specialise. */
-export async function allShaders(): Promise<KernelDefinition[]> {
-  const found = new Map<string, KernelDefinition>()
+/** A definition as it stands: nothing is left to specialise. */
+export interface Shader extends KernelDefinition {
+  readonly source: string
+}
+
+/** Each text once. */
+export async function allShaders(): Promise<Shader[]> {
+  const found = new Map<string, Shader>()
   for (const software of [false, true]) {
     for (const f16 of [false, true]) {
       const gpu = await Gpu.open(await nullHost(software), { subgroups: false, f16, timestamps: false })
       const compile = gpu.kernel.bind(gpu)
-      gpu.kernel = (definition, wanted = {}) => {
-        const source = specialise(definition.name, definition.source, wanted, NO_PREAMBLE)
+      gpu.kernel = async (definition, wanted = {}) => {
+        const source = specialise(definition.name, await sourceOf(definition), wanted, NO_PREAMBLE)
         found.set(source, { ...definition, source })
-        return compile(definition, wanted)
+        return await compile(definition, wanted)
       }
       for (const model of Object.keys(PLAIN_ADAPTERS)) await useAll(gpu, model)
       for (const { definition, specialisation } of [COPY_KERNEL, multiplyKernel(f16 ? 'f16' : 'f32')]) {

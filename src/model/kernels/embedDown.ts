@@ -1,12 +1,13 @@
 /** Host half of embed_down.wgsl: the A of adapters with LoRA on the embedding, one of its rows for each token. */
-import source from '../../../shaders/embed_down.wgsl' with { type: 'text' }
+
 import type { Grid, KernelDefinition } from '../../gpu/kernel.ts'
+import { adapterText } from './adapterText.ts'
 import { type KernelChoice, PLAIN_WORKGROUP, paramWords } from './choice.ts'
 import { LORA_SLAB_INCLUDE, LORA_TABLE_INCLUDE, REGISTERS_INCLUDE, STEP_INCLUDE } from './includes.ts'
 
 const definition: KernelDefinition = {
   name: 'embed_down',
-  source,
+  source: adapterText('embed_down'),
   bindings: [
     { name: 'params', access: 'uniform' },
     { name: 'step', access: 'read' },

@@ -1,8 +1,9 @@
 /** Host half of lora_expand.wgsl: what lora_shrink left, times the B matrices, added to the bare projections. */
-import source from '../../../shaders/lora_expand.wgsl' with { type: 'text' }
+
 import type { Capabilities } from '../../gpu/capabilities.ts'
 import type { Grid, KernelDefinition } from '../../gpu/kernel.ts'
 import type { FloatDtype } from '../../weights/dtype.ts'
+import { adapterText } from './adapterText.ts'
 import { type KernelChoice, paramWords } from './choice.ts'
 import {
   LORA_DTYPES,
@@ -19,7 +20,7 @@ import { defaultTuning, type KernelTuning } from './tuning.ts'
 
 const definition: KernelDefinition = {
   name: 'lora_expand',
-  source,
+  source: adapterText('lora_expand'),
   bindings: [
     { name: 'params', access: 'uniform' },
     { name: 'step', access: 'read' },

@@ -1,12 +1,13 @@
 /** Host half of lora_scale_bias.wgsl: what some kinds of adapter do to a projection after B A x has been added. */
-import source from '../../../shaders/lora_scale_bias.wgsl' with { type: 'text' }
+
 import type { Grid, KernelDefinition } from '../../gpu/kernel.ts'
+import { adapterText } from './adapterText.ts'
 import { type KernelChoice, PLAIN_WORKGROUP, paramWords } from './choice.ts'
 import { LORA_TABLE_INCLUDE, STEP_INCLUDE, TILES_WORD, type TileRows } from './includes.ts'
 
 const definition: KernelDefinition = {
   name: 'lora_scale_bias',
-  source,
+  source: adapterText('lora_scale_bias'),
   bindings: [
     { name: 'params', access: 'uniform' },
     { name: 'step', access: 'read' },

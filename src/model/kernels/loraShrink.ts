@@ -1,8 +1,9 @@
 /** Host half of lora_shrink.wgsl: rows times the A matrices of their adapters. */
-import source from '../../../shaders/lora_shrink.wgsl' with { type: 'text' }
+
 import type { Capabilities } from '../../gpu/capabilities.ts'
 import type { Grid, KernelDefinition } from '../../gpu/kernel.ts'
 import type { FloatDtype } from '../../weights/dtype.ts'
+import { adapterText } from './adapterText.ts'
 import { type KernelChoice, paramWords } from './choice.ts'
 import {
   ACTIVATION_INCLUDES,
@@ -20,7 +21,7 @@ import { defaultTuning, type KernelTuning } from './tuning.ts'
 
 const definition: KernelDefinition = {
   name: 'lora_shrink',
-  source,
+  source: adapterText('lora_shrink'),
   bindings: [
     { name: 'params', access: 'uniform' },
     { name: 'step', access: 'read' },

@@ -1,12 +1,13 @@
 /** Host half of own_embed.wgsl: rows of the embedding that adapters bring, in place of the base's. */
-import source from '../../../shaders/own_embed.wgsl' with { type: 'text' }
+
 import type { Grid, KernelDefinition } from '../../gpu/kernel.ts'
+import { adapterText } from './adapterText.ts'
 import { type KernelChoice, PLAIN_WORKGROUP, paramWords } from './choice.ts'
 import { LORA_SLAB_INCLUDE, LORA_TABLE_INCLUDE, REGISTERS_INCLUDE, STEP_INCLUDE } from './includes.ts'
 
 const definition: KernelDefinition = {
   name: 'own_embed',
-  source,
+  source: adapterText('own_embed'),
   bindings: [
     { name: 'params', access: 'uniform' },
     { name: 'step', access: 'read' },

@@ -1,7 +1,8 @@
 /** Host half of own_head.wgsl: rows of the output layer that adapters bring, in place of the base's. */
-import source from '../../../shaders/own_head.wgsl' with { type: 'text' }
+
 import type { Capabilities } from '../../gpu/capabilities.ts'
 import type { Grid, KernelDefinition } from '../../gpu/kernel.ts'
+import { adapterText } from './adapterText.ts'
 import { type KernelChoice, paramWords } from './choice.ts'
 import {
   ACTIVATION_INCLUDES,
@@ -14,7 +15,7 @@ import { teamGrid, teamShape } from './team.ts'
 
 const definition: KernelDefinition = {
   name: 'own_head',
-  source,
+  source: adapterText('own_head'),
   bindings: [
     { name: 'params', access: 'uniform' },
     { name: 'step', access: 'read' },

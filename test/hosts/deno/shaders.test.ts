@@ -6,13 +6,12 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import type { KernelDefinition } from '../../../src/gpu/kernel.ts'
 import { filesBelow, readText } from '../../architecture/projectFiles.ts'
-import { allShaders } from '../../support/allShaders.ts'
+import { allShaders, type Shader } from '../../support/allShaders.ts'
 import { runDeno } from '../../support/deno.ts'
 
 let folder = ''
-let shaders: readonly KernelDefinition[] = []
+let shaders: readonly Shader[] = []
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'lorikeet-shaders-'))
   shaders = await allShaders()

@@ -1,5 +1,7 @@
 /** Every candidate of every choice gives the CPU's numbers and the same bits as the others of its choice. */
+
 import { describe, expect } from 'vitest'
+import { sourceOf } from '../../../src/gpu/kernel.ts'
 import { defaultTuning } from '../../../src/model/kernels/tuning.ts'
 import type { ModelSpec } from '../../../src/model/spec.ts'
 import type { Problem } from '../../../src/model/tuner/problems.ts'
@@ -67,8 +69,11 @@ describe('candidates', () => {
             const all = problem.dispatches(tuning)
             if (tuning.shrink.columns !== 16) return all
             return all.map(({ choice: { definition, specialisation }, ...rest }) => {
-              expect(definition.source).toContain(from)
-              const source = definition.source.replaceAll(from, to)
+              const source = async (): Promise<string> => {
+                const text = await sourceOf(definition)
+                expect(text).toContain(from)
+                return text.replaceAll(from, to)
+              }
               return { ...rest, choice: { definition: { ...definition, source }, specialisation } }
             })
           },
