@@ -13,15 +13,11 @@ let browser: Browser
 let site: StaticSite
 let watched: WatchedPage
 
-/** Long enough for a CPU that stands in for a GPU on a busy machine. */
-const SLOW_MS = 120_000
-
 beforeAll(async () => {
   demo = await buildDemo()
   site = await serveFiles(demo.folder)
   browser = await openBrowser()
   watched = await openPage(browser)
-  watched.page.setDefaultTimeout(SLOW_MS)
 })
 afterAll(async () => {
   await browser.close()

@@ -1,11 +1,9 @@
 /** The built library in a page of a real browser: engine in a worker, files in OPFS, and a service worker for the origin. */
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
 import type * as Library from '../../src/hosts/browser/index.ts'
 import './support/launch.ts'
 import { buildLibrary, type LibrarySite, serveLibrary } from './support/librarySite.ts'
-
-vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 })
 
 interface StreamEvent {
   readonly choices?: readonly { readonly text: string }[]

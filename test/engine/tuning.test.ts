@@ -110,7 +110,7 @@ describe('an engine whose kernels are tuned', () => {
     const second = await open(gpu, { store, onFound: () => expect.unreachable() })
     expect(second.tuner.findings).toEqual(runtime.tuner.findings)
     await second.close()
-  }, 120_000)
+  })
 
   it('leaves a software device alone unless it is told to', async () => {
     const runtime = await open(gpu, { onFound: () => expect.unreachable() })

@@ -93,7 +93,7 @@ describe.each(CREWS)('penalties in $name', (crew) => {
   let sequences: TestSequence[] = []
   beforeAll(async () => {
     bench = await SamplerBench.open(crew)
-  }, 60_000)
+  })
   afterAll(() => bench.close())
 
   /** With the lowest register that is free. */

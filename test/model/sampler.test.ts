@@ -18,7 +18,7 @@ describe.each(CREWS)('sampler in $name', (crew) => {
   let bench: SamplerBench
   beforeAll(async () => {
     bench = await SamplerBench.open(crew)
-  }, 60_000)
+  })
   afterAll(() => bench.close())
 
   const tokens = async (rows: readonly SamplerRow[]) => (await bench.run(rows)).map(({ token }) => token)

@@ -73,7 +73,7 @@ describe.each(CREWS.slice(0, 2))('distribution of draws in $name', (crew) => {
   let bench: SamplerBench
   beforeAll(async () => {
     bench = await SamplerBench.open(crew)
-  }, 60_000)
+  })
   afterAll(() => bench.close())
 
   it.each(CASES)('has exact probabilities with $name', async ({ params, wrong, banned = [], allowed }) => {

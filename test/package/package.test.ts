@@ -33,7 +33,7 @@ beforeAll(async () => {
     const outDir = args.includes('--config') ? join(dist, 'browser') : dist
     await run(process.execPath, [join(NODE_MODULES, 'vite/bin/vite.js'), ...args, '--outDir', outDir], { cwd: ROOT })
   }
-}, 120_000)
+})
 afterAll(() => rmSync(dist, { recursive: true, force: true }))
 
 /** Paths of the package's JavaScript that `exports` and `bin` name, all conditions. */

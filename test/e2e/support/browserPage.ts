@@ -19,8 +19,12 @@ export interface WatchedPage {
   readonly origins: Set<string>
 }
 
+/** This only ends what hangs, as the limits in vitest.config.ts do. */
+const LIMIT_MS = 300_000
+
 export async function openPage(browser: Browser, options: BrowserContextOptions = {}): Promise<WatchedPage> {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, locale: 'en-US', ...options })
+  context.setDefaultTimeout(LIMIT_MS)
   const page = await context.newPage()
   const complaints: string[] = []
   const origins = new Set<string>()

@@ -118,5 +118,5 @@ describe('candidates', () => {
       'matmul, 8 or more rows',
       'shrink',
     ])
-  }, 120_000)
+  })
 })
