@@ -8,11 +8,12 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { SyntheticAdapters, syntheticFolder } from '../src/bench/synthetic.ts'
+import { syntheticFolder } from '../src/bench/synthetic.ts'
 import { Engine } from '../src/engine/engine.ts'
 import { Runtime } from '../src/engine/runtime.ts'
 import { openGpu } from '../src/gpu/open.node.ts'
 import { directoryFolder } from '../src/hosts/node/files.ts'
+import type { NormalAdapter } from '../src/lora/normal.ts'
 import { readAdapter } from '../src/lora/readAdapter.ts'
 import { readModelSpec } from '../src/model/config.ts'
 import { numberOption } from './support/options.ts'
@@ -33,19 +34,9 @@ const layers = numberOption('layers', 30)
 const gpu = await openGpu()
 const sizes = { maxModelLen: 512, maxNumSeqs: SEQUENCES, kvCacheMemory: 96 * MIB, loraMemory: 96 * MIB }
 const folder = smolFolder(readModelSpec, { num_hidden_layers: layers })
-// Enough host memory for what one round of uploads takes: it shares its bytes.
+// Names take host memory's room, and share the bytes of a few copies.
 const runtime = await Runtime.open(gpu, folder, { sizes, maxHostLoras: HOST_ROOM })
 await runtime.tuner.done
-const adapter = new SyntheticAdapters(runtime.spec)
-let made = 0
-
-/** Registers one that was never on the GPU. */
-function cold(): string {
-  const name = `cold-${made++}`
-  runtime.adapters.add(name, 'made up', adapter.make(name, rank), { store: adapter.store(name, rank) })
-  return name
-}
-
 const directory = mkdtempSync(join(tmpdir(), 'lorikeet-cold-'))
 const written = syntheticFolder(runtime.spec, directory, rank)
 for (const file of ['adapter_config.json', 'adapter_model.safetensors']) {
@@ -54,6 +45,21 @@ for (const file of ['adapter_config.json', 'adapter_model.safetensors']) {
 }
 const read = async (signal?: AbortSignal) =>
   (await readAdapter(directoryFolder(directory), runtime.spec, { isKnown: true, ...(signal && { signal }) })).adapter
+
+const { byteLength } = await read()
+/** As many as the slab has places: neither upload writes, or reads, where the processor still has what was there. */
+const places = Math.floor((sizes.loraMemory * 0.9) / byteLength)
+const copies: NormalAdapter[] = []
+while (copies.length < places) copies.push(await read())
+let made = 0
+
+/** Registers one that was never on the GPU. */
+function cold(): string {
+  const name = `cold-${made++}`
+  const adapter = { ...copies[made % places]!, digest: name }
+  runtime.adapters.add(name, 'made up', adapter, { store: { name, read: async () => adapter } })
+  return name
+}
 
 /** Takes the one that lies in files off the GPU and out of host memory. */
 async function coldFromFiles(): Promise<string> {
@@ -124,16 +130,13 @@ async function delayed(name: string): Promise<{ usualMs: number; longestMs: numb
   }
 }
 
-const { byteLength } = adapter.make('size', rank)
-const bytes = new Uint8Array(byteLength).fill(1)
-/** As many places as adapters have, so that neither writes to where the processor still has what was there. */
-const places = Math.floor((sizes.loraMemory * 0.9) / byteLength)
+const bare = copies.map(() => new Uint8Array(byteLength).fill(1))
 const target = await gpu.allocate({ label: 'bare uploads', purpose: 'activations', byteLength: places * byteLength })
 
 /** Milliseconds of an upload, on average over so many that each place has one. */
 async function bareUploads(): Promise<number> {
   const start = performance.now()
-  for (let i = 0; i < places; i++) {
+  for (const [i, bytes] of bare.entries()) {
     await gpu.upload(target, i * byteLength, bytes)
     await gpu.idle()
   }
@@ -159,13 +162,13 @@ const idleMs: number[] = []
 const busy: Awaited<ReturnType<typeof delayed>>[] = []
 const reading: Awaited<ReturnType<typeof delayed>>[] = []
 for (let round = 0; round < rounds + 1; round++) {
-  const bare = await bareUploads()
+  const plain = await bareUploads()
   const own = await adapterUploads()
   const found = await delayed(cold())
   const foundReading = await delayed(await coldFromFiles())
   // The first round compiles and touches memory for the first time.
   if (round === 0) continue
-  bareMs.push(bare)
+  bareMs.push(plain)
   idleMs.push(own)
   busy.push(found)
   reading.push(foundReading)

@@ -4,7 +4,7 @@
  * read again. Rounds take turns. The model is the tiny one of the tests, whose steps are short, so that adapters count for
  * much; --model=models/aviary for another.
  *
- *   node bench/run.mjs bench/manyAdapters.ts [--rounds=5] [--requests=2000] [--registered=1000] [--model=DIR]
+ *   node bench/run.mjs bench/manyAdapters.ts [--rounds=5] [--requests=2000] [--registered=1000] [--slack=1.25] [--model=DIR]
  */
 import { reference } from '../test/fixtures.ts'
 import { type Case, manyAdapters, type Round } from './support/manyAdapters.ts'
@@ -18,20 +18,31 @@ const CASES: readonly Case[] = [
   { name: '200 hot with four fifths', hot: 200, share: 0.8 },
 ]
 
+/** Of each answer. */
+const ANSWER_TOKENS = 32
+
 const requests = numberOption('requests', 2000)
 const registered = numberOption('registered', 1000)
 const report = await manyAdapters({
   model: textOption('model') ?? reference('models/llama-tiny'),
   registered,
   room: 32,
+  // The number is to bound them, not the bytes.
+  slack: numberOption('slack', 1.25),
   hostRoom: Math.ceil(registered / 10),
   cases: CASES.map((each) => ({ ...each, hot: Math.min(each.hot, registered) })),
   rounds: numberOption('rounds', 5),
   requests,
   clients: 48,
   promptTokens: 16,
-  answerTokens: 32,
+  answerTokens: ANSWER_TOKENS,
 })
+
+/** Of what one of them adds up to, for each of the other. */
+function mean(rounds: readonly Round[], what: 'uploadMs' | 'readMs', per: 'uploads' | 'reads'): number {
+  const sum = (key: keyof Round) => rounds.reduce((total, round) => total + round[key], 0)
+  return sum(what) / Math.max(1, sum(per))
+}
 
 const rates = (rounds: readonly Round[]) => rounds.map(({ tokensPerSecond }) => tokensPerSecond)
 const few = rates(report.rounds.get('4 adapters')!)
@@ -57,6 +68,10 @@ console.log(
             missesPerRequest: perRequest(({ misses }) => misses),
             uploadsPerRequest: perRequest(({ uploads }) => uploads),
             uploadedBytes: rounds.reduce((sum, { uploadedBytes }) => sum + uploadedBytes, 0) / rounds.length,
+            uploadMs: mean(rounds, 'uploadMs', 'uploads'),
+            readMs: mean(rounds, 'readMs', 'reads'),
+            stepMs: median(rounds.map(({ seconds, steps }) => (1000 * seconds) / steps)),
+            rowsPerStep: median(rounds.map(({ steps }) => (requests * ANSWER_TOKENS) / steps)),
             readsPerRequest: perRequest(({ reads }) => reads),
             readBytes: rounds.reduce((sum, { readBytes }) => sum + readBytes, 0) / rounds.length,
           },

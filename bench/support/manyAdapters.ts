@@ -9,7 +9,7 @@ import { Random } from '../../src/bench/load/random.ts'
 import { syntheticFolder } from '../../src/bench/synthetic.ts'
 import type { EngineObserver, RequestTrace } from '../../src/engine/observer.ts'
 import { directoryFolder } from '../../src/hosts/node/files.ts'
-import { gpuBytesOf } from '../../src/lora/packing.ts'
+import { gpuBytesOf, hostBytesOf } from '../../src/lora/packing.ts'
 import { readAdapter } from '../../src/lora/readAdapter.ts'
 import type { RegistryLease } from '../../src/lora/registry.ts'
 import { Lorikeet } from '../../src/lorikeet.ts'
@@ -17,8 +17,8 @@ import { readModelSpec } from '../../src/model/config.ts'
 import type { ModelSpec } from '../../src/model/spec.ts'
 import { readJson } from '../../src/weights/config.ts'
 
-/** Ranks in turn. */
-export const RANKS = [8, 16, 24, 32, 48, 64] as const
+/** Ranks in turn; the first four have the mean of all, since steps with larger ones take longer. */
+export const RANKS = [8, 24, 32, 64, 16, 48] as const
 const PAGE_BYTES = 16 * 1024
 const GREEDY = { temperature: 0, topK: 0, topP: 1, minP: 0, seed: 0 }
 
@@ -33,8 +33,9 @@ export interface ManyAdaptersOptions {
   /** A folder with a model. */
   readonly model: string
   readonly registered: number
-  /** Adapters that the GPU holds: as many, and as many bytes as the first of them take. */
+  /** Adapters that the GPU holds: as many, and as many bytes as the first of them take, times `slack`. */
   readonly room: number
+  readonly slack: number
   /** Adapters of mean size that host memory holds. */
   readonly hostRoom: number
   readonly cases: readonly Case[]
@@ -57,6 +58,10 @@ export interface Round {
   readonly uploadedBytes: number
   readonly reads: number
   readonly readBytes: number
+  /** Of all uploads, and all reads, together; and steps. */
+  readonly uploadMs: number
+  readonly readMs: number
+  readonly steps: number
 }
 
 export interface ManyAdaptersReport {
@@ -132,7 +137,7 @@ export async function manyAdapters(options: ManyAdaptersOptions): Promise<ManyAd
     for (const [i, name] of names.entries())
       await writeAdapter(spec, join(directory, name), RANKS[i % RANKS.length]!, i)
     const sizes = await sizesOf(spec, directory, names.slice(0, Math.max(options.room, RANKS.length)))
-    const gpuBytes = sizes.slice(0, options.room).reduce((sum, { gpu }) => sum + gpu, 0)
+    const gpuBytes = Math.ceil(options.slack * sizes.slice(0, options.room).reduce((sum, { gpu }) => sum + gpu, 0))
     const mean = sizes.slice(0, RANKS.length).reduce((sum, { host }) => sum + host, 0) / RANKS.length
     const hostBytes = Math.ceil(mean * options.hostRoom)
     const watch = new Watch()
@@ -249,6 +254,9 @@ function countsOf({ runtime }: Lorikeet): Record<string, number> {
     uploadedBytes: sum(({ uploadedBytes }) => uploadedBytes),
     reads: sum(({ reads }) => reads),
     readBytes: sum(({ readBytes }) => readBytes),
+    uploadMs: sum(({ uploadMs }) => uploadMs),
+    readMs: sum(({ readMs }) => readMs),
+    steps: runtime.engine.stats().steps,
   }
 }
 
@@ -276,7 +284,7 @@ async function sizesOf(
   for (const name of names) {
     const { adapter } = await readAdapter(directoryFolder(join(directory, name)), spec)
     const pages = Math.ceil(gpuBytesOf(adapter, spec) / PAGE_BYTES)
-    sizes.push({ gpu: pages * PAGE_BYTES, host: adapter.byteLength })
+    sizes.push({ gpu: pages * PAGE_BYTES, host: hostBytesOf(adapter) })
   }
   return sizes
 }

@@ -79,7 +79,7 @@ export function compose(digest: string, terms: readonly WeightedAdapter[], maxRa
   }
 }
 
-type Parts = Omit<NormalAdapter, 'digest' | 'maxRank' | 'byteLength'>
+type Parts = Omit<NormalAdapter, 'digest' | 'maxRank' | 'byteLength' | 'image'>
 
 /** What an adapter can have that a weight says nothing about: a word for it, and whether that matters where it is alone. */
 interface Kind {
@@ -89,7 +89,7 @@ interface Kind {
 
 /** All that an adapter consists of; null: it has a sum. */
 const KINDS: Readonly<Record<keyof NormalAdapter | keyof LoraModule | keyof VocabularyChange, Kind | null>> = {
-  ...{ digest: null, modules: null, embedding: null, head: null, maxRank: null, byteLength: null },
+  ...{ digest: null, modules: null, embedding: null, head: null, maxRank: null, byteLength: null, image: null },
   ...{ layer: null, projection: null, rank: null, scale: null, a: null, b: null, loraBias: null, lora: null },
   norms: { word: 'norms of its own', alone: true },
   bias: { word: 'biases of its own', alone: true },
@@ -118,7 +118,7 @@ function loraOf(change: VocabularyChange | undefined): readonly LoraPart[] {
 }
 
 function scaled({ adapter, scale: weight }: WeightedAdapter): Parts {
-  const { modules, embedding, head, ...rest } = adapter
+  const { modules, embedding, head, image: _, ...rest } = adapter
   const times = <Part extends LoraPart>(part: Part): Part => ({ ...part, scale: part.scale * weight })
   return {
     ...rest,

@@ -8,6 +8,7 @@
  */
 import { LorikeetError } from '../errors.ts'
 import type { NormalAdapter } from './normal.ts'
+import { hostBytesOf } from './packing.ts'
 import { readAgain } from './store.ts'
 import type { AdapterVersion } from './version.ts'
 
@@ -65,15 +66,16 @@ export class HostTier {
   }
 
   /** @throws AdapterMemoryFullError when it could not be here even alone with what has to stay */
-  checkRoom(version: Pick<AdapterVersion, 'byteLength'>): void {
+  checkRoom(adapter: Pick<NormalAdapter, 'image' | 'byteLength'>): void {
     const staying = [...this.#held].filter(({ isFromMemory }) => isFromMemory)
     if (staying.length >= this.maxAdapters) {
       const message = `${staying.length} adapters were given in memory and have to stay there, as many as --max-cpu-loras allows. Unload one, or raise it.`
       throw new AdapterMemoryFullError(message)
     }
-    const bytes = staying.reduce((sum, { byteLength }) => sum + byteLength, 0)
-    if (bytes + version.byteLength > this.maxBytes) {
-      const message = `The adapter takes ${version.byteLength} bytes, and those that were given in memory take ${bytes} of the ${this.maxBytes} that --lora-host-memory allows. Unload one, or raise it.`
+    const bytes = staying.reduce((sum, { hostBytes }) => sum + hostBytes, 0)
+    const own = hostBytesOf(adapter)
+    if (bytes + own > this.maxBytes) {
+      const message = `The adapter takes ${own} bytes, and those that were given in memory take ${bytes} of the ${this.maxBytes} that --lora-host-memory allows. Unload one, or raise it.`
       throw new AdapterMemoryFullError(message)
     }
   }
@@ -115,7 +117,7 @@ export class HostTier {
     this.cancel(version)
     if (!this.#held.delete(version)) return
     version.adapter = null
-    this.#bytes -= version.byteLength
+    this.#bytes -= version.hostBytes
   }
 
   /** A lease has ended or a name has gone: what had to stay for it may go. */
@@ -135,7 +137,7 @@ export class HostTier {
   #begin(version: AdapterVersion): Promise<void> {
     const controller = new AbortController()
     const { signal } = controller
-    const { name, digest, stores, usage, byteLength } = version
+    const { name, digest, stores, usage, byteLength, hostBytes } = version
     const begunAt = performance.now()
     const done = readAgain(name, digest, stores, signal).then(
       (adapter) => {
@@ -154,20 +156,20 @@ export class HostTier {
     // Whoever needs them waits for them; a rejection nobody waits for is not an accident.
     done.catch(() => undefined)
     this.#reads.set(version, { done, controller })
-    this.#bytes += byteLength
+    this.#bytes += hostBytes
     this.trim()
     return done
   }
 
   #end(version: AdapterVersion): void {
     this.#reads.delete(version)
-    this.#bytes -= version.byteLength
+    this.#bytes -= version.hostBytes
   }
 
   #hold(version: AdapterVersion, adapter: NormalAdapter): void {
     version.adapter = adapter
     this.#held.add(version)
-    this.#bytes += version.byteLength
+    this.#bytes += version.hostBytes
   }
 
   #giveUp(version: AdapterVersion): void {
@@ -176,11 +178,11 @@ export class HostTier {
   }
 
   /** False, and nothing is given up, where that would not be enough. */
-  #makeRoom({ byteLength }: AdapterVersion): boolean {
+  #makeRoom({ hostBytes }: AdapterVersion): boolean {
     const yielding = [...this.#held].filter(({ canBeReadAgain }) => canBeReadAgain)
-    const bytes = yielding.reduce((sum, version) => sum + version.byteLength, 0)
-    if (this.#isFull(byteLength - bytes, 1 - yielding.length)) return false
-    while (this.#isFull(byteLength, 1)) this.#giveUp(this.#victim()!)
+    const bytes = yielding.reduce((sum, version) => sum + version.hostBytes, 0)
+    if (this.#isFull(hostBytes - bytes, 1 - yielding.length)) return false
+    while (this.#isFull(hostBytes, 1)) this.#giveUp(this.#victim()!)
     return true
   }
 

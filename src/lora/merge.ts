@@ -70,7 +70,8 @@ export async function readMerged(
 
 /** Of what an adapter can have: why it cannot be folded into weights; null: it can. */
 const PROBLEMS: Readonly<Record<keyof NormalAdapter, string | null>> = {
-  ...{ digest: null, modules: null, norms: null, embedding: null, head: null, maxRank: null, byteLength: null },
+  ...{ digest: null, modules: null, norms: null, embedding: null, head: null },
+  ...{ maxRank: null, byteLength: null, image: null },
   invocation: 'has an invocation, before which the base answers',
   layers: 'has layers of its own (layer_replication)',
 }

@@ -2,6 +2,7 @@ import type { NormName } from '../model/adapterTable.ts'
 import type { LayerList } from '../model/layerList.ts'
 import type { Projection } from '../model/spec.ts'
 import type { FloatDtype } from '../weights/dtype.ts'
+import type { AdapterImage } from './adapterImage.ts'
 
 /**
  * The normal form of an adapter: what every file format becomes before anything is uploaded. Two files that compute
@@ -24,8 +25,10 @@ export interface NormalAdapter {
   readonly invocation?: readonly number[]
   /** Largest rank of any module. */
   readonly maxRank: number
-  /** Bytes of all tensors as stored. */
+  /** Bytes of all tensors in their files. */
   readonly byteLength: number
+  /** Where it was read from files: what its tensors are views of. Without it they are made when they are asked for. */
+  readonly image?: AdapterImage
 }
 
 /**
@@ -86,6 +89,7 @@ export interface OwnRows {
 export interface LoraTensor {
   readonly dtype: FloatDtype
   readonly shape: readonly [number, number]
+  /** May be made anew each time it is asked for. */
   readonly bytes: Uint8Array
 }
 

@@ -11,8 +11,8 @@ import {
   entryWord,
   NORM_PLACES,
   PROJECTION_WORDS,
+  slabLayer,
   type TableGroup,
-  tableLayers,
 } from '../model/adapterTable.ts'
 import { baseLayers } from '../model/layerList.ts'
 import { GROUP_PROJECTIONS, GROUPS, type Group, groupShape, type ModelSpec, projectionShape } from '../model/spec.ts'
@@ -70,33 +70,57 @@ export interface PackedGroup {
   readonly ownRows: PackedRows | null
 }
 
-/** The groups of an adapter that lie in one slab, one after the other. */
-export interface SlabLayout {
+/**
+ * The groups of an adapter one after the other: all of them, or those of neighbouring layers, which lie in one slab. Its
+ * `byteLength` bytes begin at `start`, from where on a place in it is counted that is 0 at the start of the whole layout.
+ */
+export interface PackedLayout {
   readonly groups: readonly PackedGroup[]
+  readonly start: number
   readonly byteLength: number
 }
 
+/** What of an adapter is laid out. */
+export type AdapterParts = Pick<NormalAdapter, 'layers' | 'modules' | 'norms' | 'embedding' | 'head'>
+
 /**
- * Lays out layers `from` (included) to `to` (excluded) of the base, of which there is one more for what is outside. An
- * adapter with more layers than the base has the further ones with those whose buffers they share (layerList.ts).
+ * Lays out a whole adapter, layer by layer of the base; what is outside of the layers comes last. An adapter with more layers
+ * than the base has the further ones with those whose buffers they share (layerList.ts).
  */
-export function layoutOf(adapter: NormalAdapter, spec: ModelSpec, from: number, to: number): SlabLayout {
+export function layoutOf(adapter: AdapterParts, spec: ModelSpec): PackedLayout {
   const groups: PackedGroup[] = []
   // No place is 0, for that means none.
   let end = ALIGN_BYTES
-  for (const part of partsOf(adapter, spec, from, to)) {
+  for (const part of partsOf(adapter, spec)) {
     const { modules, gains, ownRows } = part
     if (!modules.some((module) => module) && gains.length === 0 && !ownRows) continue
     const packed = packGroup(part, end)
     groups.push(packed)
     end += packed.byteLength
   }
-  return { groups, byteLength: groups.length > 0 ? end : 0 }
+  return { groups, start: 0, byteLength: groups.length > 0 ? end : 0 }
+}
+
+/** What of a layout lies in layers `from` (included) to `to` (excluded) of the table. */
+export function sectionOf(layout: PackedLayout, spec: ModelSpec, from: number, to: number): PackedLayout {
+  const groups = layout.groups.filter(({ layer, group }) => {
+    const home = slabLayer(spec, layer, group)
+    return from <= home && home < to
+  })
+  const [first, last] = [groups[0], groups.at(-1)]
+  if (!first || !last) return { groups, start: 0, byteLength: 0 }
+  const start = first.aOffset - ALIGN_BYTES
+  return { groups, start, byteLength: last.aOffset + last.byteLength - start }
 }
 
 /** Bytes on the GPU, before they are rounded up to pages. */
 export function gpuBytesOf(adapter: NormalAdapter, spec: ModelSpec): number {
-  return layoutOf(adapter, spec, 0, tableLayers(spec)).byteLength
+  return (adapter.image?.layout ?? layoutOf(adapter, spec)).byteLength
+}
+
+/** Bytes in host memory. */
+export function hostBytesOf({ image, byteLength }: Pick<NormalAdapter, 'image' | 'byteLength'>): number {
+  return image?.hostBytes ?? byteLength
 }
 
 /** A group before it is laid out. */
@@ -111,23 +135,21 @@ interface Part {
   readonly ownRows: OwnRows | null
 }
 
-function* partsOf(adapter: NormalAdapter, spec: ModelSpec, from: number, to: number): Generator<Part> {
+function* partsOf(adapter: AdapterParts, spec: ModelSpec): Generator<Part> {
   const gainsOf = (layer: number | null, group: TableGroup): OwnNorm[] =>
     (adapter.norms ?? []).filter((own) => own.layer === layer && NORM_PLACES[own.norm].group === group)
   const { layers } = adapter.layers ?? baseLayers(spec)
   const shapes = GROUPS.map((group) => shapeOf(spec, group))
   const modulesOf: LoraModule[][] = layers.map(() => [])
   for (const module of adapter.modules) modulesOf[module.layer]!.push(module)
-  for (const [layer, baseLayer] of layers.entries()) {
-    const home = layer % spec.numLayers
-    if (home < from || home >= to) continue
+  const places = [...layers.entries()].sort(([one], [other]) => (one % spec.numLayers) - (other % spec.numLayers))
+  for (const [layer, baseLayer] of places) {
     const own = modulesOf[layer]!
     for (const { group, projections, inputs, outs } of shapes) {
       const modules = projections.map((projection) => own.find((module) => module.projection === projection) ?? null)
       yield { layer, baseLayer, group, inputs, modules, outs, gains: gainsOf(layer, group), ownRows: null }
     }
   }
-  if (to <= spec.numLayers) return
   const { vocabSize, hiddenSize } = spec
   const outer = { layer: 0, baseLayer: 0, gains: [] }
   const { embedding, head } = adapter
@@ -182,7 +204,7 @@ function packGroup(
   const packedGains = gains.map((own) => ({ own, offset: take(own.gain.shape[0] * 4) }))
   const packedRows = ownRows && {
     rows: ownRows,
-    matrixOffset: take(ownRows.matrix.bytes.byteLength),
+    matrixOffset: take(byteLengthOf(ownRows.matrix)),
     tokensOffset: ownRows.tokens && take(ownRows.tokens.length * 4),
   }
   return {
@@ -219,7 +241,7 @@ export function hasScaleOrBias({ rowScaleOffset, biasOffset }: PackedProjection)
 }
 
 /**
- * Writes the table entry of a packed group whose layout begins at `slabOffset` bytes. `words` are those of its slots. Answers
+ * Writes the table entry of a packed group whose whole layout begins at `slabOffset` bytes. `words` are those of its slots. Answers
  * which of them hold places in the slab, and so change when the layout moves.
  */
 export function writeEntry(
@@ -257,6 +279,10 @@ export function writeEntry(
   words[entry + ROWS_WORD + 1] = rows.matrix.shape[0]
   place(entry + ROWS_WORD + 2, tokensOffset)
   return places
+}
+
+function byteLengthOf({ dtype, shape: [rows, columns] }: LoraTensor): number {
+  return rows * columns * FLOAT_BYTES[dtype]
 }
 
 function padRank(rank: number): number {

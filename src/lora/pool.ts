@@ -15,12 +15,13 @@ import { GROUPS, type Group, type ModelSpec } from '../model/spec.ts'
 import { type ModelWeights, readVector } from '../model/weights.ts'
 import { nextTask } from '../nextTask.ts'
 import { part } from '../part.ts'
+import type { AdapterImage } from './adapterImage.ts'
 import { BOUNCE_BYTES, Compaction, type Occupant } from './compaction.ts'
 import type { DoraNorms } from './doraNorms.ts'
 import { type Extent, ExtentAllocator } from './extents.ts'
 import type { LoraPart, NormalAdapter } from './normal.ts'
-import { packedPieces } from './packedBytes.ts'
-import { hasScaleOrBias, layoutOf, type PackedGroup, type SlabLayout, writeEntry } from './packing.ts'
+import { baseVectorsOf, packGroupInto } from './packedBytes.ts'
+import { hasScaleOrBias, layoutOf, type PackedGroup, type PackedLayout, sectionOf, writeEntry } from './packing.ts'
 import { SlabWriter } from './slabWriter.ts'
 import { UploadTurns } from './uploadTurns.ts'
 
@@ -49,24 +50,26 @@ export type PrepareAdapter = (use: AdapterUse) => Promise<() => void>
 
 /** A resident adapter. */
 interface Resident {
+  readonly plan: Plan
   /** Per slab: its extent, or null where it has no layers. */
   readonly extents: (Extent | null)[]
-  /** Per slab: which of its words in the table are places there. */
-  readonly places: readonly number[][]
   /** Its part of the table. */
   readonly words: Uint32Array<ArrayBuffer>
   /** In the table: one, and one more for each time that its layers reach over those of the base. */
   readonly slots: Extent
   /** See PrepareAdapter. */
   readonly letGo: () => void
-  /** Over all layers. */
-  readonly use: AdapterUse
 }
 
-/** How an adapter is going to lie in the slabs. */
+/** How an adapter is going to lie in the slabs, wherever there is room. */
 interface Plan {
-  readonly adapter: NormalAdapter
-  readonly layouts: readonly SlabLayout[]
+  /** Per slab: what lies there. */
+  readonly sections: readonly PackedLayout[]
+  /** Per slab: which words of the table are places there. */
+  readonly places: readonly (readonly number[])[]
+  /** Its part of the table, with places as if the whole layout began where the slab does. */
+  readonly words: Uint32Array
+  /** Over all layers. */
   readonly use: AdapterUse
 }
 
@@ -87,15 +90,13 @@ export class AdapterPool {
   /** Null before the first DoRA adapter. */
   #norms: DoraNorms | null = null
   readonly #turns: UploadTurns
-  /** What one upload gathers its bytes in. */
-  readonly #buffer: Uint8Array = SlabWriter.makeBuffer()
   readonly #bounce: Tracked
   readonly #compaction: Compaction
   readonly #slabs: readonly Slab[]
   readonly #residents = new Map<number, Resident>()
   readonly #slots: ExtentAllocator
-  /** Of the last that found no room. */
-  #plan: Plan | null = null
+  /** Of adapters in host memory that were here before. */
+  readonly #plans = new WeakMap<NormalAdapter, Plan>()
   #prepare: PrepareAdapter = async () => () => undefined
 
   private constructor(
@@ -177,7 +178,7 @@ export class AdapterPool {
 
   /** What the adapter in a slot does, over all its layers. */
   use(slot: number): AdapterUse {
-    return this.#resident(slot).use
+    return this.#resident(slot).plan.use
   }
 
   get residentCount(): number {
@@ -199,34 +200,34 @@ export class AdapterPool {
    * @throws AdapterTooLargeError when it would not fit an empty pool; GpuLostError; the signal's reason
    */
   async load(name: string, adapter: NormalAdapter, signal?: AbortSignal): Promise<number | null> {
-    const { layouts, use } = this.#planOf(adapter)
+    const plan = this.#planOf(adapter)
+    const { sections, use } = plan
     this.#slabs.forEach(({ extents }, i) => {
-      if (layouts[i]!.byteLength <= extents.capacity) return
+      if (sections[i]!.byteLength <= extents.capacity) return
       throw new AdapterTooLargeError(
-        `Adapter "${name}" needs ${layouts[i]!.byteLength} bytes in a slab of ${extents.capacity}. Raise --lora-memory.`,
+        `Adapter "${name}" needs ${sections[i]!.byteLength} bytes in a slab of ${extents.capacity}. Raise --lora-memory.`,
       )
     })
     const letGo = await this.#prepare(use)
     const slots = this.#residents.size < this.maxSlots ? this.#slots.allocate(use.layers?.numFolds ?? 1) : null
-    const extents = slots && (await this.#allocate(layouts))
+    const extents = slots && (await this.#allocate(sections))
     if (!extents) {
       if (slots) this.#slots.free(slots)
       letGo()
       return null
     }
     const slot = slots.offset
-    const words = new Uint32Array(slotWords(this.#spec) * slots.length)
-    const places = layouts.map(({ groups }, i) =>
-      groups.flatMap((packed) => writeEntry(words, this.#spec, packed, extents[i]!.offset)),
-    )
-    this.#residents.set(slot, { extents, places, words, slots, letGo, use })
+    const words = new Uint32Array(plan.words)
+    plan.places.forEach((places, i) => {
+      for (const place of places) words[place]! += originOf(extents[i]!, sections[i]!) / 4
+    })
+    this.#residents.set(slot, { plan, extents, words, slots, letGo })
     try {
-      await this.#upload(slot, layouts, signal)
+      await this.#upload(slot, adapter, signal)
     } catch (error) {
       this.unload(slot)
       throw error
     }
-    this.#plan = null
     return slot
   }
 
@@ -248,13 +249,19 @@ export class AdapterPool {
     for (const { buffer } of this.#slabs) buffer.destroy()
   }
 
-  /** Kept while others are evicted for it. */
   #planOf(adapter: NormalAdapter): Plan {
-    if (this.#plan?.adapter !== adapter) {
-      const layouts = this.#slabs.map(({ firstLayer, endLayer }) => layoutOf(adapter, this.#spec, firstLayer, endLayer))
-      this.#plan = { adapter, layouts, use: useOf(adapter, layouts) }
-    }
-    return this.#plan
+    const plan = this.#plans.get(adapter) ?? this.#makePlan(adapter)
+    this.#plans.set(adapter, plan)
+    return plan
+  }
+
+  #makePlan(adapter: NormalAdapter): Plan {
+    const spec = this.#spec
+    const layout = adapter.image?.layout ?? layoutOf(adapter, spec)
+    const sections = this.#slabs.map(({ firstLayer, endLayer }) => sectionOf(layout, spec, firstLayer, endLayer))
+    const words = new Uint32Array(slotWords(spec) * (adapter.layers?.numFolds ?? 1))
+    const places = sections.map(({ groups }) => groups.flatMap((packed) => writeEntry(words, spec, packed, 0)))
+    return { sections, places, words, use: useOf(adapter, layout) }
   }
 
   #resident(slot: number): Resident {
@@ -264,53 +271,61 @@ export class AdapterPool {
   }
 
   /** Extents in all slabs, or in none. */
-  async #allocate(layouts: readonly SlabLayout[]): Promise<(Extent | null)[] | null> {
-    if (!layouts.every(({ byteLength }, i) => this.#slabs[i]!.extents.hasFree(byteLength))) return null
-    for (const [i, { byteLength }] of layouts.entries()) {
+  async #allocate(sections: readonly PackedLayout[]): Promise<(Extent | null)[] | null> {
+    if (!sections.every(({ byteLength }, i) => this.#slabs[i]!.extents.hasFree(byteLength))) return null
+    for (const [i, { byteLength }] of sections.entries()) {
       const slab = this.#slabs[i]!
       if (slab.extents.canAllocate(byteLength)) continue
       await this.#compaction.makeRoom(slab, byteLength, () => this.#occupants(i))
     }
     // Others can only have freed theirs meanwhile.
-    return layouts.map(({ byteLength }, i) => (byteLength ? this.#slabs[i]!.extents.allocate(byteLength)! : null))
+    return sections.map(({ byteLength }, i) => (byteLength ? this.#slabs[i]!.extents.allocate(byteLength)! : null))
   }
 
   /** Who lies in a slab. */
   *#occupants(slab: number): Generator<Occupant, void, undefined> {
-    for (const [slot, { extents, places, words }] of this.#residents) {
+    for (const [slot, { plan, extents, words }] of this.#residents) {
       const extent = extents[slab]
       if (!extent) continue
       const moved = (to: Extent): void => {
         extents[slab] = to
-        for (const place of places[slab]!) words[place]! += (to.offset - extent.offset) / 4
+        for (const place of plan.places[slab]!) words[place]! += (to.offset - extent.offset) / 4
         this.#gpu.write(this.table, slot * slotWords(this.#spec) * 4, words)
       }
       yield { extent, moved }
     }
   }
 
-  async #upload(slot: number, layouts: readonly SlabLayout[], signal?: AbortSignal): Promise<void> {
-    const { extents, words } = this.#resident(slot)
-    const rowScaleOf = (module: LoraPart) => this.#norms?.rowScaleOf(module)
-    for (const [i, { groups, byteLength }] of layouts.entries()) {
-      if (byteLength === 0) continue
-      const { buffer } = this.#slabs[i]!
-      const writer = new SlabWriter(this.#gpu, this.#turns, buffer, extents[i]!.offset, this.#buffer, signal)
-      for (const packed of groups) {
-        const bias = bringsBias(packed) ? await this.#baseBias(packed) : null
-        for (const piece of packedPieces(packed, bias, rowScaleOf)) {
-          const sending = writer.add(piece)
-          if (sending) await sending
-        }
-      }
-      await writer.end(byteLength)
+  async #upload(slot: number, adapter: NormalAdapter, signal?: AbortSignal): Promise<void> {
+    const { extents, words, plan } = this.#resident(slot)
+    const wholes: [PackedGroup, slabOffset: number][] = []
+    for (const [i, section] of plan.sections.entries()) {
+      const extent = extents[i]
+      if (!extent) continue
+      const origin = originOf(extent, section)
+      const writer = new SlabWriter(this.#gpu, this.#turns, this.#slabs[i]!.buffer, origin, signal)
+      await this.#write(writer, section, adapter.image)
+      for (const packed of section.groups) wholes.push([packed, origin])
     }
     this.#gpu.write(this.table, slot * slotWords(this.#spec) * 4, words)
-    if (!layouts.some(({ groups }) => groups.some(hasRowScale))) return
+    if (!wholes.some(([packed]) => hasRowScale(packed))) return
     const { DoraNorms } = await part(() => import('./doraNorms.ts'))
     this.#norms ??= new DoraNorms(this.#gpu, this.#spec, this.#weights, this)
-    const offsets = layouts.flatMap(({ groups }, i) => groups.map((packed) => [packed, extents[i]!.offset] as const))
-    await this.#norms.apply(slot, offsets, signal)
+    await this.#norms.apply(slot, wholes, signal)
+  }
+
+  async #write(writer: SlabWriter, { groups, start, byteLength }: PackedLayout, image?: AdapterImage): Promise<void> {
+    if (image) await writer.write(start, image.bytes.subarray(start, start + byteLength))
+    for (const packed of groups) {
+      if (!image) {
+        const bytes = new Uint8Array(packed.byteLength)
+        for (const _ of packGroupInto(bytes, packed)) await writer.turn()
+        await writer.write(packed.aOffset, bytes)
+      }
+      const bias = bringsBias(packed) ? await this.#baseBias(packed) : null
+      const rowScaleOf = (module: LoraPart) => this.#norms?.rowScaleOf(module)
+      for (const { offset, bytes } of baseVectorsOf(packed, bias, rowScaleOf)) await writer.write(offset, bytes)
+    }
   }
 
   /** The base's bias of a group. */
@@ -319,6 +334,11 @@ export class AdapterPool {
     if (!bias) return null
     return await readVector(this.#gpu, this.#weights, bias)
   }
+}
+
+/** From where on places of a section's layout are counted, in bytes of the slab; where others begin before it, below its start. */
+function originOf(extent: Extent, { start }: PackedLayout): number {
+  return extent.offset - start
 }
 
 /** Whether there is another bias for part of it. */
@@ -336,8 +356,7 @@ function tableSlots(maxSlots: number): number {
   return maxSlots + MAX_FOLDS - 1
 }
 
-function useOf(adapter: NormalAdapter, layouts: readonly SlabLayout[]): AdapterUse {
-  const packed = layouts.flatMap(({ groups }) => groups)
+function useOf(adapter: NormalAdapter, { groups: packed }: PackedLayout): AdapterUse {
   const useOfGroup = (group: TableGroup): VocabularyUse => {
     const mine = packed.filter((each) => each.group === group)
     return {

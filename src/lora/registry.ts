@@ -382,7 +382,7 @@ function statusOf({ record, holding, leases, requests, left }: Entry): AdapterSt
     modules: facts.numModules,
     kinds: facts.kinds,
     bytes: facts.byteLength,
-    hostBytes: version.adapter ? facts.byteLength : 0,
+    hostBytes: version.adapter ? facts.hostBytes : 0,
     leases,
     requests,
     usage,

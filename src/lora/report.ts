@@ -2,7 +2,7 @@
 import type { ModelSpec } from '../model/spec.ts'
 import { modulePath, normPath } from './modules.ts'
 import type { LoraPart, NormalAdapter, VocabularyChange } from './normal.ts'
-import { gpuBytesOf } from './packing.ts'
+import { gpuBytesOf, hostBytesOf } from './packing.ts'
 import type { ReadAdapter } from './readAdapter.ts'
 import type { AdapterRegistry } from './registry.ts'
 
@@ -51,7 +51,7 @@ export function reportOn(read: ReadAdapter, registry: AdapterRegistry, spec: Mod
     layers: adapter.layers?.layers ?? null,
     kvFactor: adapter.layers?.numFolds ?? 1,
     notes,
-    bytes: { host: adapter.byteLength, gpu: bytes },
+    bytes: { host: hostBytesOf(adapter), gpu: bytes },
     loadedAs: registry.list().flatMap(({ name, digest }) => (digest === adapter.digest ? name : [])),
     wouldEvict: evicts.flat(),
     wouldWait: waits,

@@ -8,8 +8,11 @@
 const SHARE = 0.1
 /** Most bytes between two steps, however long these are: what is staged at once is bounded by it. */
 const MOST_BYTES = 16 * 1024 * 1024
-/** Bytes between two turns of the host while no step runs. */
-const IDLE_BYTES = 4 * 1024 * 1024
+/** A write while steps run: large enough to make its cost small, small enough to be a small part of a step. */
+const BUSY_PIECE_BYTES = 256 * 1024
+/** Longest time, and most bytes in one write, between two turns of the host while no step runs. */
+const IDLE_MS = 4
+const IDLE_PIECE_BYTES = 4 * 1024 * 1024
 /** Weight of the newest step in the mean. */
 const NEWEST = 0.2
 
@@ -54,6 +57,11 @@ export class UploadTurns {
     }
   }
 
+  /** Most bytes of the next write. */
+  get pieceBytes(): number {
+    return this.#numInFlight > 0 ? BUSY_PIECE_BYTES : IDLE_PIECE_BYTES
+  }
+
   /** The first piece of work may begin. */
   begin(): void {
     this.#begunAt = this.#port.now()
@@ -64,7 +72,7 @@ export class UploadTurns {
     this.#usedBytes += bytes
     this.#usedMs += this.#port.now() - this.#begunAt
     if (this.#numInFlight === 0) {
-      if (this.#usedBytes >= IDLE_BYTES) {
+      if (this.#usedBytes >= MOST_BYTES || this.#usedMs >= IDLE_MS) {
         await this.#port.pause()
         this.#newTurn()
       }

@@ -4,6 +4,7 @@
  */
 import { type AdapterKind, kindsOf } from './kinds.ts'
 import type { NormalAdapter } from './normal.ts'
+import { hostBytesOf } from './packing.ts'
 import type { AdapterStore } from './store.ts'
 import { AdapterUsage } from './usage.ts'
 
@@ -11,6 +12,8 @@ import { AdapterUsage } from './usage.ts'
 export interface AdapterFacts
   extends Pick<NormalAdapter, 'digest' | 'layers' | 'invocation' | 'maxRank' | 'byteLength'> {
   readonly numModules: number
+  /** What it takes in host memory. */
+  readonly hostBytes: number
   readonly kinds: readonly AdapterKind[]
 }
 
@@ -48,6 +51,7 @@ export class AdapterVersion {
       maxRank,
       byteLength,
       numModules,
+      hostBytes: hostBytesOf(adapter),
       kinds: kindsOf(adapter),
       ...(layers && { layers }),
       ...(invocation && { invocation }),
@@ -62,6 +66,10 @@ export class AdapterVersion {
 
   get byteLength(): number {
     return this.facts.byteLength
+  }
+
+  get hostBytes(): number {
+    return this.facts.hostBytes
   }
 
   get tier(): 'gpu' | 'host' | 'store' {

@@ -1,43 +1,97 @@
 /**
- * Many small tensors of a file, read a stretch at a time: those that lie next to each other come with one read of the disk,
- * or one request to a server, and lie in one buffer. Nothing that nobody asked for is read.
+ * Many tensors of a file, a stretch at a time: those that lie next to each other come with one read of the disk, or one
+ * request to a server, and large ones come in several. Nothing that nobody asked for is read, and no more than two
+ * stretches are in memory: the next is on its way while somebody works on the one before.
  */
 import type { TensorInfo } from './safetensors.ts'
 import type { RandomAccess } from './source.ts'
 
-/** Longest stretch. */
+/** Longest stretch, unless a single row is longer. */
 const RUN_BYTES = 2 * 1024 * 1024
+
+/** Whole rows of a tensor, or all of it. */
+export interface TensorRows {
+  readonly tensor: TensorInfo
+  readonly firstRow: number
+  /** Valid until the next rows are asked for; the rows of a neighbour lie in the same buffer. */
+  readonly bytes: Uint8Array
+}
+
+/** Where rows lie in their file. */
+interface Part {
+  readonly tensor: TensorInfo
+  readonly firstRow: number
+  readonly start: number
+  readonly end: number
+}
 
 interface Run {
   readonly source: RandomAccess
   readonly start: number
   end: number
-  /** Once somebody has asked for it. */
-  bytes: Promise<Uint8Array> | null
+  readonly parts: Part[]
 }
 
-export class TensorRuns {
-  readonly #runs = new Map<TensorInfo, Run>()
+/**
+ * Reads each of `tensors` once, in the order in which they lie in their files.
+ * @throws SourceError, the signal's reason
+ */
+export async function* readTensors(
+  tensors: Iterable<TensorInfo>,
+  signal?: AbortSignal,
+): AsyncGenerator<TensorRows, void, undefined> {
+  const runs = runsOf(tensors)
+  const read = (run: Run | undefined): Promise<Uint8Array> | null => {
+    const reading = run?.source.read(run.start, run.end - run.start, signal) ?? null
+    // Whoever asks for its rows waits for it; a rejection nobody waits for is not an accident.
+    reading?.catch(() => undefined)
+    return reading
+  }
+  let next = read(runs[0])
+  try {
+    for (const [i, { start: runStart, parts }] of runs.entries()) {
+      const bytes = await next!
+      next = read(runs[i + 1])
+      for (const { tensor, firstRow, start, end } of parts) {
+        yield { tensor, firstRow, bytes: bytes.subarray(start - runStart, end - runStart) }
+      }
+    }
+  } finally {
+    // Nobody closes a file under a read.
+    await next?.catch(() => undefined)
+  }
+}
 
-  /** @param tensors all that are going to be read */
-  constructor(tensors: Iterable<TensorInfo>) {
-    const newest = new Map<RandomAccess, Run>()
-    for (const tensor of [...new Set(tensors)].sort((one, other) => one.byteOffset - other.byteOffset)) {
-      const { source, byteOffset: start, byteLength } = tensor
-      const end = start + byteLength
-      let run = newest.get(source)
-      if (run?.end === start && end - run.start <= RUN_BYTES) run.end = end
-      else run = { source, start, end, bytes: null }
-      newest.set(source, run)
-      this.#runs.set(tensor, run)
+function runsOf(tensors: Iterable<TensorInfo>): readonly Run[] {
+  const bySource = new Map<RandomAccess, TensorInfo[]>()
+  for (const tensor of new Set(tensors)) {
+    const own = bySource.get(tensor.source)
+    if (own) own.push(tensor)
+    else bySource.set(tensor.source, [tensor])
+  }
+  const runs: Run[] = []
+  for (const [source, own] of bySource) {
+    for (const part of own.sort((one, other) => one.byteOffset - other.byteOffset).flatMap(partsOf)) {
+      const newest = runs.at(-1)
+      const goesOn = newest?.source === source && newest.end === part.start && part.end - newest.start <= RUN_BYTES
+      const run = goesOn ? newest : { source, start: part.start, end: part.start, parts: [] }
+      if (!goesOn) runs.push(run)
+      run.end = part.end
+      run.parts.push(part)
     }
   }
+  return runs
+}
 
-  /** The bytes of one of the tensors; its neighbours' share the buffer. @throws SourceError, the signal's reason */
-  async read(tensor: TensorInfo, signal?: AbortSignal): Promise<Uint8Array> {
-    const run = this.#runs.get(tensor)!
-    run.bytes ??= run.source.read(run.start, run.end - run.start, signal)
-    const from = tensor.byteOffset - run.start
-    return (await run.bytes).subarray(from, from + tensor.byteLength)
-  }
+/** A tensor in stretches of whole rows. */
+function partsOf(tensor: TensorInfo): readonly Part[] {
+  const { byteOffset, byteLength, shape } = tensor
+  const rows = shape[0] ?? 1
+  if (byteLength <= RUN_BYTES) return [{ tensor, firstRow: 0, start: byteOffset, end: byteOffset + byteLength }]
+  const rowBytes = byteLength / rows
+  const most = Math.max(1, Math.floor(RUN_BYTES / rowBytes))
+  return Array.from({ length: Math.ceil(rows / most) }, (_, i) => {
+    const start = byteOffset + i * most * rowBytes
+    return { tensor, firstRow: i * most, start, end: Math.min(start + most * rowBytes, byteOffset + byteLength) }
+  })
 }

@@ -431,7 +431,7 @@ describe('/v1/lora_adapters', () => {
         modules: expect.any(Number),
         kinds: ['lora'],
         bytes: 86016,
-        host_bytes: 86016,
+        host_bytes: 86032,
         leases: 0,
         requests: 0,
         prompt_tokens: 0,

@@ -8,6 +8,7 @@ it('thirty adapters, four on the GPU and ten in host memory', async () => {
     model: reference('models/llama-tiny'),
     registered: 30,
     room: 4,
+    slack: 1,
     hostRoom: 10,
     cases: [
       { name: 'few', hot: 3, share: 1 },

@@ -26,7 +26,7 @@ const adapterOf = (modules: LoraModule[]) => ({ digest: '', modules, maxRank: 8,
 describe('packing', () => {
   const q = module(1, 'q', 5)
   const v = module(1, 'v', 1)
-  const layout = layoutOf(adapterOf([q, v, module(2, 'down', 4)]), spec, 0, 3)
+  const layout = layoutOf(adapterOf([q, v, module(2, 'down', 4)]), spec)
 
   it('stacks the A matrices of a group, ranks rounded up to four, and lays each B behind them', () => {
     expect(layout.groups.map(({ layer, group, rankSum }) => ({ layer, group, rankSum }))).toEqual([
@@ -56,11 +56,11 @@ describe('packing', () => {
 
   it('keeps one A for projections that share it', () => {
     const shared = [q, { ...module(1, 'k', 5), a: q.a }, { ...v, rank: 5, a: q.a, b: module(1, 'v', 5).b }]
-    const packed = layoutOf(adapterOf(shared), spec, 0, 3).groups[0]!
+    const packed = layoutOf(adapterOf(shared), spec).groups[0]!
     expect(packed.rankSum).toBe(8)
     expect(packed.projections.map((one) => one!.column)).toEqual([0, 0, 0])
     expect(new Float32Array(packedBytes(packed).buffer)[1 * 8]).toBe(1008)
-    const both = layoutOf(adapterOf([module(1, 'q', 2), shared[1]!, shared[2]!]), spec, 0, 3).groups[0]!
+    const both = layoutOf(adapterOf([module(1, 'q', 2), shared[1]!, shared[2]!]), spec).groups[0]!
     expect(both.rankSum).toBe(12)
     expect(both.projections.map((one) => one!.column)).toEqual([0, 4, 4])
     // A part without A has no column of its own, and takes nobody's.
@@ -68,7 +68,7 @@ describe('packing', () => {
       ...module(1, 'q', 0),
       bias: { dtype: 'F32' as const, shape: [8] as const, bytes: new Uint8Array(32) },
     }
-    const beside = layoutOf(adapterOf([bare, module(1, 'k', 5)]), spec, 0, 3).groups[0]!
+    const beside = layoutOf(adapterOf([bare, module(1, 'k', 5)]), spec).groups[0]!
     expect(new Float32Array(packedBytes(beside).buffer)[8]).toBe(1008)
   })
 
@@ -95,7 +95,7 @@ describe('packing', () => {
     })
     const dora = { ...q, magnitude: vector([1, 2, 4, 8, 16, 32, 64, 128]), loraBias: vector([1, 1, 1, 1, 2, 2, 2, 2]) }
     const onlyBias = { ...v, rank: 0, scale: 0, bias: vector([4, 4, 8, 8]) }
-    const packed = layoutOf(adapterOf([dora, onlyBias]), spec, 0, 3).groups[0]!
+    const packed = layoutOf(adapterOf([dora, onlyBias]), spec).groups[0]!
     expect(packed).toMatchObject({ dtype: 'F32', rankSum: 8 })
     // q has outputs 0 to 7 of the group, k 8 to 11, v 12 to 15.
     const base = Float32Array.from({ length: 16 }, (_, i) => i)
@@ -123,11 +123,11 @@ describe('packing', () => {
       ...v,
       a: { dtype: 'BF16', shape: [1, 8], bytes: new Uint8Array(new Uint16Array(8).fill(0x3f80).buffer) },
     }
-    const mixed = layoutOf(adapterOf([half]), spec, 0, 3).groups[0]!
+    const mixed = layoutOf(adapterOf([half]), spec).groups[0]!
     expect(mixed.dtype).toBe('F32')
     expect([...new Float32Array(packedBytes(mixed).buffer).subarray(0, 8)]).toEqual(Array(8).fill(1))
     const b = { dtype: 'BF16' as const, shape: [4, 1] as const, bytes: new Uint8Array(8) }
-    const same = layoutOf(adapterOf([{ ...half, b }]), spec, 0, 3).groups[0]!
+    const same = layoutOf(adapterOf([{ ...half, b }]), spec).groups[0]!
     expect(same.dtype).toBe('BF16')
     expect(same.byteLength).toBe(4 * 8 * 2 + 4 * 4 * 2)
   })
@@ -141,7 +141,7 @@ describe('packing', () => {
       embedding: { rows: { tokens: [3, 5], matrix } },
       head: { rows: { tokens: null, matrix } },
     }
-    const { groups } = layoutOf(whole, { ...spec, vocabSize: 16 }, 0, 4)
+    const { groups } = layoutOf(whole, { ...spec, vocabSize: 16 })
     expect(groups.map(({ layer, group }) => `${layer} ${group}`)).toEqual([
       '0 attn_in',
       '0 mlp_in',
@@ -169,7 +169,7 @@ describe('packing', () => {
     const head = {
       lora: { ...lora, a: { ...lora.b, shape: [5, 40] as const }, b: { ...lora.a, shape: [5003, 5] as const } },
     }
-    const { groups } = layoutOf({ ...adapterOf([]), embedding: { lora }, head }, large, 0, 4)
+    const { groups } = layoutOf({ ...adapterOf([]), embedding: { lora }, head }, large)
     const [embedding, output] = groups.map((packed) => new Uint16Array(packedBytes(packed).buffer))
     const ranks = Array.from({ length: 5 }, (_, r) => r)
     for (const token of [0, 1, 4095, 4096, 5002]) {

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Runtime } from '../../src/engine/runtime.ts'
 import type { Gpu } from '../../src/gpu/gpu.ts'
 import { readPeftAdapter } from '../../src/lora/peft.ts'
+import { slotWords } from '../../src/model/adapterTable.ts'
 import { certain, goldenOf, greedyTokens } from '../goldens/golden.ts'
 import { openGpu, referenceFolder } from '../support/host.ts'
 
@@ -19,7 +20,7 @@ describe('one place for adapters of five kinds', () => {
       // A slab for each of the three layers: more than 128 MiB cannot be bound.
       sizes: { kvCacheMemory: 4 * MIB, loraMemory: 300 * MIB, maxNumBatchedTokens: 64, maxLoras: 1 },
     })
-    for (const name of [...NAMES, 'qv-r8', 'dora-f16']) {
+    for (const name of [...NAMES, 'qv-r8', 'dora-f16', 'attn-r16']) {
       const folder = referenceFolder(`adapters/llama-tiny/${name}`)
       runtime.adapters.add(name, folder.name, (await readPeftAdapter(folder, runtime.spec)).adapter)
     }
@@ -56,6 +57,18 @@ describe('one place for adapters of five kinds', () => {
     const before = await numParams('qv-r8')
     expect(await numParams('layer-replication')).toBe(before! + 1)
     expect(await numParams('qv-r8')).toBe(before)
+  })
+
+  it('writes what came from files as it lies in host memory: once for each slab, and its part of the table', async () => {
+    const before = gpu.counters.snapshot()
+    const lease = runtime.adapters.lease('attn-r16')!
+    await lease.ready
+    lease.release()
+    const { uploads, uploadedBytes } = gpu.counters.since(before)
+    const { adapter } = await readPeftAdapter(referenceFolder('adapters/llama-tiny/attn-r16'), runtime.spec)
+    const table = slotWords(runtime.spec) * 4
+    // A slab begins with 16 bytes where nothing lies.
+    expect([uploads, uploadedBytes]).toEqual([3 + 1, adapter.image!.bytes.byteLength + 2 * 16 + table])
   })
 
   it('works out row scales once for each set of bytes', async () => {

@@ -1,7 +1,7 @@
 /** layer_replication: which layers an adapter makes of a base's, and what is refused. */
 import { describe, expect, it } from 'vitest'
 import { AdapterRefusedError } from '../../src/lora/errors.ts'
-import { layoutOf, writeEntry } from '../../src/lora/packing.ts'
+import { layoutOf, sectionOf, writeEntry } from '../../src/lora/packing.ts'
 import { readPeftAdapter } from '../../src/lora/peft.ts'
 import { entryWord, slotWords } from '../../src/model/adapterTable.ts'
 import type { ModelSpec, Projection } from '../../src/model/spec.ts'
@@ -86,10 +86,15 @@ describe('layer_replication', () => {
 
   it('packs further layers with those whose slab they share, in slots behind the first', async () => {
     const adapter = await read(ranges('0-2 1-2 0-1 1-2'), qOf(0, 1, 2, 3, 4))
-    const [first, second] = [layoutOf(adapter, TINY, 0, 1), layoutOf(adapter, TINY, 1, 3)]
+    const layout = layoutOf(adapter, TINY)
+    const [first, second] = [sectionOf(layout, TINY, 0, 1), sectionOf(layout, TINY, 1, 3)]
     const placed = ({ groups }: typeof first) => groups.map(({ layer, baseLayer }) => [layer, baseLayer])
     expect(placed(first)).toEqual(ranges('0-0 2-1 4-1'))
     expect(placed(second)).toEqual(ranges('1-1 3-0'))
+    // Behind what is never a place: 0 means none.
+    expect([first.start, first.groups[0]!.aOffset]).toEqual([0, 16])
+    expect(second.start).toBe(first.byteLength - 16)
+    expect(second.start + second.byteLength).toBe(layout.byteLength)
     const words = new Uint32Array(3 * slotWords(TINY))
     for (const packed of first.groups) writeEntry(words, TINY, packed, 4096)
     expect(entryWord(TINY, 2, 'attn_in')).toBe(slotWords(TINY) + entryWord(TINY, 0, 'attn_in'))

@@ -32,11 +32,24 @@ function upload({ clock, turns }: ReturnType<typeof open>, pieces: number, bytes
 }
 
 describe('UploadTurns', () => {
-  it('goes on without a break while no step runs, and lets the host have its turn every four MiB', async () => {
-    const world = open()
-    const state = upload(world, 40, 256 * KIB, 5)
+  it('goes on without a break while no step runs, and lets the host have its turn every 16 MiB or 4 ms', async () => {
+    const large = open()
+    const quick = upload(large, 40, MIB, 0)
     await settle()
-    expect([state.done, world.clock.pauses]).toEqual([40, 2])
+    expect([quick.done, large.clock.pauses]).toEqual([40, 2])
+    const small = open()
+    const slow = upload(small, 40, KIB, 1)
+    await settle()
+    expect([slow.done, small.clock.pauses]).toEqual([40, 10])
+  })
+
+  it('has large pieces while no step runs, and small ones between steps', async () => {
+    const { turns } = open()
+    expect(turns.pieceBytes).toBe(4 * MIB)
+    const end = turns.stepSubmitted()
+    expect(turns.pieceBytes).toBe(256 * KIB)
+    end()
+    expect(turns.pieceBytes).toBe(4 * MIB)
   })
 
   it('takes one piece after each step until it knows how long steps are, then a tenth of one', async () => {

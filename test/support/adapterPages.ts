@@ -1,7 +1,7 @@
 /** The slab and the table of some adapters, laid out as the pool lays them out. */
 import type { LoraTensor, LoraVector, NormalAdapter } from '../../src/lora/normal.ts'
 import { layoutOf, writeEntry } from '../../src/lora/packing.ts'
-import { slotWords, tableLayers } from '../../src/model/adapterTable.ts'
+import { slotWords } from '../../src/model/adapterTable.ts'
 import type { ModelSpec } from '../../src/model/spec.ts'
 import { FLOAT_BYTES, type FloatDtype } from '../../src/weights/dtype.ts'
 import { encode } from './encode.ts'
@@ -33,7 +33,7 @@ export function adapterPages(
   const table = new Uint32Array(adapters.length * slotWords(spec))
   adapters.forEach((adapter, slot) => {
     const whole = { digest: '', modules: [], maxRank: 0, byteLength: 0, ...adapter }
-    const { groups, byteLength } = layoutOf(whole, spec, 0, tableLayers(spec))
+    const { groups, byteLength } = layoutOf(whole, spec)
     const page = new Uint8Array(byteLength)
     for (const packed of groups) {
       page.set(packedBytes(packed), packed.aOffset)
