@@ -13,7 +13,7 @@ import { Engine } from '../src/engine/engine.ts'
 import { Runtime } from '../src/engine/runtime.ts'
 import { openGpu } from '../src/gpu/open.node.ts'
 import { directoryFolder } from '../src/hosts/node/files.ts'
-import type { NormalAdapter } from '../src/lora/normal.ts'
+import type { HostAdapter } from '../src/lora/packing.ts'
 import { readAdapter } from '../src/lora/readAdapter.ts'
 import { readModelSpec } from '../src/model/config.ts'
 import { numberOption } from './support/options.ts'
@@ -49,7 +49,7 @@ const read = async (signal?: AbortSignal) =>
 const { byteLength } = await read()
 /** As many as the slab has places: neither upload writes, or reads, where the processor still has what was there. */
 const places = Math.floor((sizes.loraMemory * 0.9) / byteLength)
-const copies: NormalAdapter[] = []
+const copies: HostAdapter[] = []
 while (copies.length < places) copies.push(await read())
 let made = 0
 

@@ -7,15 +7,7 @@ import { FLOAT_BYTES } from '../weights/dtype.ts'
 import { type MatrixForm, type MatrixPlace, putRows, takeMatrix } from './matrixPlace.ts'
 import type { LoraTensor, LoraVector } from './normal.ts'
 import { matricesOf, vectorsOf } from './packedBytes.ts'
-import type { PackedLayout } from './packing.ts'
-
-export interface AdapterImage {
-  readonly layout: PackedLayout
-  /** All of the layout. Nobody writes to it once it is made. */
-  readonly bytes: Uint8Array
-  /** Of it, and of what is kept beside it. */
-  readonly hostBytes: number
-}
+import type { AdapterImage, PackedLayout } from './packing.ts'
 
 /**
  * Makes an image in two steps, because where anything lies depends on the forms of all tensors: first these, then the bytes, in

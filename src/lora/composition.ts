@@ -11,6 +11,7 @@ import { PROJECTIONS } from '../model/spec.ts'
 import { toFloat32 } from '../weights/dtype.ts'
 import { AdapterRefusedError } from './errors.ts'
 import type { LoraModule, LoraPart, LoraTensor, LoraVector, NormalAdapter, VocabularyChange } from './normal.ts'
+import type { HostAdapter } from './packing.ts'
 
 /** An adapter of a composition as a request names it. */
 export interface AdapterWeight {
@@ -21,7 +22,7 @@ export interface AdapterWeight {
 
 /** The same, found. */
 export interface WeightedAdapter extends AdapterWeight {
-  readonly adapter: NormalAdapter
+  readonly adapter: HostAdapter
 }
 
 /** A part of one module and what its B is multiplied by besides its own scale. */
@@ -79,7 +80,7 @@ export function compose(digest: string, terms: readonly WeightedAdapter[], maxRa
   }
 }
 
-type Parts = Omit<NormalAdapter, 'digest' | 'maxRank' | 'byteLength' | 'image'>
+type Parts = Omit<NormalAdapter, 'digest' | 'maxRank' | 'byteLength'>
 
 /** What an adapter can have that a weight says nothing about: a word for it, and whether that matters where it is alone. */
 interface Kind {
@@ -88,7 +89,7 @@ interface Kind {
 }
 
 /** All that an adapter consists of; null: it has a sum. */
-const KINDS: Readonly<Record<keyof NormalAdapter | keyof LoraModule | keyof VocabularyChange, Kind | null>> = {
+const KINDS: Readonly<Record<keyof HostAdapter | keyof LoraModule | keyof VocabularyChange, Kind | null>> = {
   ...{ digest: null, modules: null, embedding: null, head: null, maxRank: null, byteLength: null, image: null },
   ...{ layer: null, projection: null, rank: null, scale: null, a: null, b: null, loraBias: null, lora: null },
   norms: { word: 'norms of its own', alone: true },

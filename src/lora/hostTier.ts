@@ -7,8 +7,7 @@
  * leases leave no room, the bytes that are needed next are read all the same, one adapter at a time.
  */
 import { LorikeetError } from '../errors.ts'
-import type { NormalAdapter } from './normal.ts'
-import { hostBytesOf } from './packing.ts'
+import { type HostAdapter, hostBytesOf } from './packing.ts'
 import { readAgain } from './store.ts'
 import type { AdapterVersion } from './version.ts'
 
@@ -66,7 +65,7 @@ export class HostTier {
   }
 
   /** @throws AdapterMemoryFullError when it could not be here even alone with what has to stay */
-  checkRoom(adapter: Pick<NormalAdapter, 'image' | 'byteLength'>): void {
+  checkRoom(adapter: Pick<HostAdapter, 'image' | 'byteLength'>): void {
     const staying = [...this.#held].filter(({ isFromMemory }) => isFromMemory)
     if (staying.length >= this.maxAdapters) {
       const message = `${staying.length} adapters were given in memory and have to stay there, as many as --max-cpu-loras allows. Unload one, or raise it.`
@@ -81,7 +80,7 @@ export class HostTier {
   }
 
   /** Takes bytes that were just read or made; others give way, or it does itself. */
-  put(version: AdapterVersion, adapter: NormalAdapter): void {
+  put(version: AdapterVersion, adapter: HostAdapter): void {
     if (this.#held.has(version)) return
     this.cancel(version)
     this.#hold(version, adapter)
@@ -166,7 +165,7 @@ export class HostTier {
     this.#bytes -= version.hostBytes
   }
 
-  #hold(version: AdapterVersion, adapter: NormalAdapter): void {
+  #hold(version: AdapterVersion, adapter: HostAdapter): void {
     version.adapter = adapter
     this.#held.add(version)
     this.#bytes += version.hostBytes

@@ -27,6 +27,7 @@ import { type AcceptableRefusal, AdapterRefusedError } from './errors.ts'
 import { embeddingRows, linearRows, replacedRows, rowsWithin } from './mergedRows.ts'
 import { modulePath, normPath } from './modules.ts'
 import type { LoraModule, LoraVector, NormalAdapter, OwnRows, VocabularyChange } from './normal.ts'
+import type { HostAdapter } from './packing.ts'
 import { readAdapter } from './readAdapter.ts'
 
 /** A model that has not been loaded yet. */
@@ -69,7 +70,7 @@ export async function readMerged(
 }
 
 /** Of what an adapter can have: why it cannot be folded into weights; null: it can. */
-const PROBLEMS: Readonly<Record<keyof NormalAdapter, string | null>> = {
+const PROBLEMS: Readonly<Record<keyof HostAdapter, string | null>> = {
   ...{ digest: null, modules: null, norms: null, embedding: null, head: null },
   ...{ maxRank: null, byteLength: null, image: null },
   invocation: 'has an invocation, before which the base answers',

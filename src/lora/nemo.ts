@@ -16,7 +16,7 @@ import { AdapterRefusedError, shown, tensorRefusal } from './errors.ts'
 import { checkPlan, type ModulePlan, wrongShape } from './modulePlan.ts'
 import { type ProjectionModule, projectionPath } from './modules.ts'
 import { NEMO_CONFIG_FILE, type NemoConfig, parseNemoConfig } from './nemoConfig.ts'
-import type { NormalAdapter } from './normal.ts'
+import type { HostAdapter } from './packing.ts'
 import { type ReadAdapterOptions, readPlan } from './readPlan.ts'
 
 export const NEMO_WEIGHTS_FILE = 'model_weights.ckpt'
@@ -59,7 +59,7 @@ export async function readNemoAdapter(
   file: RandomAccess,
   spec: ModelSpec,
   options: ReadAdapterOptions = {},
-): Promise<NormalAdapter> {
+): Promise<HostAdapter> {
   const { signal, maxBytes = MOST_BYTES } = options
   const source = (await isGzip(file, signal)) ? await unpack(file, maxBytes, signal) : file
   const entries = await readTar(source, signal)

@@ -2,7 +2,6 @@ import type { NormName } from '../model/adapterTable.ts'
 import type { LayerList } from '../model/layerList.ts'
 import type { Projection } from '../model/spec.ts'
 import type { FloatDtype } from '../weights/dtype.ts'
-import type { AdapterImage } from './adapterImage.ts'
 
 /**
  * The normal form of an adapter: what every file format becomes before anything is uploaded. Two files that compute
@@ -27,8 +26,6 @@ export interface NormalAdapter {
   readonly maxRank: number
   /** Bytes of all tensors in their files. */
   readonly byteLength: number
-  /** Where it was read from files: what its tensors are views of. Without it they are made when they are asked for. */
-  readonly image?: AdapterImage
 }
 
 /**

@@ -80,6 +80,21 @@ export interface PackedLayout {
   readonly byteLength: number
 }
 
+/** The bytes of an adapter in the order and the widths of its slabs. */
+export interface AdapterImage {
+  readonly layout: PackedLayout
+  /** All of the layout. Nobody writes to it once it is made. */
+  readonly bytes: Uint8Array
+  /** Of it, and of what is kept beside it. */
+  readonly hostBytes: number
+}
+
+/** An adapter in host memory. */
+export interface HostAdapter extends NormalAdapter {
+  /** Where it was read from files: what its tensors are views of. Without it they are made when they are asked for. */
+  readonly image?: AdapterImage
+}
+
 /** What of an adapter is laid out. */
 export type AdapterParts = Pick<NormalAdapter, 'layers' | 'modules' | 'norms' | 'embedding' | 'head'>
 
@@ -114,12 +129,12 @@ export function sectionOf(layout: PackedLayout, spec: ModelSpec, from: number, t
 }
 
 /** Bytes on the GPU, before they are rounded up to pages. */
-export function gpuBytesOf(adapter: NormalAdapter, spec: ModelSpec): number {
+export function gpuBytesOf(adapter: HostAdapter, spec: ModelSpec): number {
   return (adapter.image?.layout ?? layoutOf(adapter, spec)).byteLength
 }
 
 /** Bytes in host memory. */
-export function hostBytesOf({ image, byteLength }: Pick<NormalAdapter, 'image' | 'byteLength'>): number {
+export function hostBytesOf({ image, byteLength }: Pick<HostAdapter, 'image' | 'byteLength'>): number {
   return image?.hostBytes ?? byteLength
 }
 

@@ -10,13 +10,13 @@ import { type HeaderLimits, readSafetensors, type TensorInfo } from '../weights/
 import type { RandomAccess } from '../weights/source.ts'
 import { AdapterRefusedError } from './errors.ts'
 import { tensorsOf } from './modulePlan.ts'
-import type { NormalAdapter } from './normal.ts'
+import type { HostAdapter } from './packing.ts'
 import { CONFIG_FILE, type PeftConfig, parsePeftConfig } from './peftConfig.ts'
 import { planAdapter } from './peftPlan.ts'
 import { type ReadAdapterOptions, readPlan, trustsBase } from './readPlan.ts'
 
 export interface PeftAdapter {
-  readonly adapter: NormalAdapter
+  readonly adapter: HostAdapter
   readonly config: PeftConfig
   /** What was ignored and why that changes nothing, in sentences. */
   readonly notes: readonly string[]

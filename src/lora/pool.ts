@@ -15,13 +15,21 @@ import { GROUPS, type Group, type ModelSpec } from '../model/spec.ts'
 import { type ModelWeights, readVector } from '../model/weights.ts'
 import { nextTask } from '../nextTask.ts'
 import { part } from '../part.ts'
-import type { AdapterImage } from './adapterImage.ts'
 import { BOUNCE_BYTES, Compaction, type Occupant } from './compaction.ts'
 import type { DoraNorms } from './doraNorms.ts'
 import { type Extent, ExtentAllocator } from './extents.ts'
-import type { LoraPart, NormalAdapter } from './normal.ts'
+import type { LoraPart } from './normal.ts'
 import { baseVectorsOf, packGroupInto } from './packedBytes.ts'
-import { hasScaleOrBias, layoutOf, type PackedGroup, type PackedLayout, sectionOf, writeEntry } from './packing.ts'
+import {
+  type AdapterImage,
+  type HostAdapter,
+  hasScaleOrBias,
+  layoutOf,
+  type PackedGroup,
+  type PackedLayout,
+  sectionOf,
+  writeEntry,
+} from './packing.ts'
 import { SlabWriter } from './slabWriter.ts'
 import { UploadTurns } from './uploadTurns.ts'
 
@@ -96,7 +104,7 @@ export class AdapterPool {
   readonly #residents = new Map<number, Resident>()
   readonly #slots: ExtentAllocator
   /** Of adapters in host memory that were here before. */
-  readonly #plans = new WeakMap<NormalAdapter, Plan>()
+  readonly #plans = new WeakMap<HostAdapter, Plan>()
   #prepare: PrepareAdapter = async () => () => undefined
 
   private constructor(
@@ -199,7 +207,7 @@ export class AdapterPool {
    * call at a time.
    * @throws AdapterTooLargeError when it would not fit an empty pool; GpuLostError; the signal's reason
    */
-  async load(name: string, adapter: NormalAdapter, signal?: AbortSignal): Promise<number | null> {
+  async load(name: string, adapter: HostAdapter, signal?: AbortSignal): Promise<number | null> {
     const plan = this.#planOf(adapter)
     const { sections, use } = plan
     this.#slabs.forEach(({ extents }, i) => {
@@ -249,13 +257,13 @@ export class AdapterPool {
     for (const { buffer } of this.#slabs) buffer.destroy()
   }
 
-  #planOf(adapter: NormalAdapter): Plan {
+  #planOf(adapter: HostAdapter): Plan {
     const plan = this.#plans.get(adapter) ?? this.#makePlan(adapter)
     this.#plans.set(adapter, plan)
     return plan
   }
 
-  #makePlan(adapter: NormalAdapter): Plan {
+  #makePlan(adapter: HostAdapter): Plan {
     const spec = this.#spec
     const layout = adapter.image?.layout ?? layoutOf(adapter, spec)
     const sections = this.#slabs.map(({ firstLayer, endLayer }) => sectionOf(layout, spec, firstLayer, endLayer))
@@ -296,7 +304,7 @@ export class AdapterPool {
     }
   }
 
-  async #upload(slot: number, adapter: NormalAdapter, signal?: AbortSignal): Promise<void> {
+  async #upload(slot: number, adapter: HostAdapter, signal?: AbortSignal): Promise<void> {
     const { extents, words, plan } = this.#resident(slot)
     const wholes: [PackedGroup, slabOffset: number][] = []
     for (const [i, section] of plan.sections.entries()) {
@@ -356,7 +364,7 @@ function tableSlots(maxSlots: number): number {
   return maxSlots + MAX_FOLDS - 1
 }
 
-function useOf(adapter: NormalAdapter, { groups: packed }: PackedLayout): AdapterUse {
+function useOf(adapter: HostAdapter, { groups: packed }: PackedLayout): AdapterUse {
   const useOfGroup = (group: TableGroup): VocabularyUse => {
     const mine = packed.filter((each) => each.group === group)
     return {

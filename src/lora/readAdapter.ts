@@ -3,14 +3,14 @@ import type { ModelSpec } from '../model/spec.ts'
 import { part } from '../part.ts'
 import type { Folder } from '../weights/folder.ts'
 import { AdapterRefusedError } from './errors.ts'
-import type { NormalAdapter } from './normal.ts'
+import type { HostAdapter } from './packing.ts'
 import { readPeftAdapter } from './peft.ts'
 import { CONFIG_FILE } from './peftConfig.ts'
 import type { ReadAdapterOptions } from './readPlan.ts'
 
 export interface ReadAdapter {
   readonly format: 'peft' | 'nemo'
-  readonly adapter: NormalAdapter
+  readonly adapter: HostAdapter
   /** What was ignored and why that changes nothing, in sentences for the log. */
   readonly notes: readonly string[]
 }

@@ -23,7 +23,7 @@ import type {
   OwnRows,
   VocabularyChange,
 } from './normal.ts'
-import { type AdapterParts, layoutOf } from './packing.ts'
+import { type AdapterParts, type HostAdapter, layoutOf } from './packing.ts'
 import { withoutBaseRows } from './savedEmbeddings.ts'
 
 export interface ReadAdapterOptions {
@@ -53,7 +53,7 @@ export async function readPlan(
   spec: ModelSpec,
   planned: AdapterPlan,
   options: ReadAdapterOptions,
-): Promise<NormalAdapter> {
+): Promise<HostAdapter> {
   const { baseRows, signal, isKnown = false } = options
   const plan = await withoutBaseRows(planned, baseRows, signal)
   checkRank(plan, options)

@@ -5,7 +5,7 @@
 import type { LayerList } from '../model/layerList.ts'
 import type { HostLimits, HostTier } from './hostTier.ts'
 import { AdapterExistsError, AdapterNameError, checkForm, TooManyPinnedError } from './names.ts'
-import type { NormalAdapter } from './normal.ts'
+import type { HostAdapter } from './packing.ts'
 import type { AdapterPool } from './pool.ts'
 import { type Hold, Residency } from './residency.ts'
 import type { AdapterStore } from './store.ts'
@@ -54,7 +54,7 @@ export interface RegistryLease extends Hold {
 export interface AdapterHold {
   readonly digest: string
   /** Rejects where they cannot be read again. */
-  readonly bytes: Promise<NormalAdapter>
+  readonly bytes: Promise<HostAdapter>
   /** A second call does nothing. */
   release(): void
 }
@@ -146,7 +146,7 @@ export class AdapterRegistry {
    * leases it from now on gets the new bytes, who leased it before keeps the old ones.
    * @throws AdapterNameError, TooManyPinnedError, AdapterMemoryFullError
    */
-  add(name: string, root: string, adapter: NormalAdapter, options: AddOptions = {}): AdapterRecord {
+  add(name: string, root: string, adapter: HostAdapter, options: AddOptions = {}): AdapterRecord {
     this.checkName(name, options)
     const before = this.#names.get(name)
     const { origin = 'program', pinned = before?.record.pinned ?? false, store = null } = options

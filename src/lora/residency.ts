@@ -11,7 +11,7 @@
  */
 import { invariant, LorikeetError } from '../errors.ts'
 import { type HostLimits, HostTier } from './hostTier.ts'
-import type { NormalAdapter } from './normal.ts'
+import type { HostAdapter } from './packing.ts'
 import type { AdapterPool } from './pool.ts'
 import type { AdapterVersion } from './version.ts'
 
@@ -85,7 +85,7 @@ export class Residency {
   }
 
   /** Takes the bytes of a version that were just read or made into host memory. */
-  put(version: AdapterVersion, adapter: NormalAdapter): void {
+  put(version: AdapterVersion, adapter: HostAdapter): void {
     version.lastUse = ++this.#clock
     this.host.put(version, adapter)
   }
@@ -94,7 +94,7 @@ export class Residency {
    * Holds the bytes of a version in host memory, for who needs nothing else of it. Reads them at once if they are not there;
    * `bytes` rejects as `Hold.ready` does.
    */
-  holdBytes(version: AdapterVersion): { readonly bytes: Promise<NormalAdapter>; release(): void } {
+  holdBytes(version: AdapterVersion): { readonly bytes: Promise<HostAdapter>; release(): void } {
     version.readers++
     version.lastUse = ++this.#clock
     let isHeld = true
@@ -205,7 +205,7 @@ export class Residency {
     for (const tell of this.#listeners) tell(version)
   }
 
-  async #demand(version: AdapterVersion): Promise<NormalAdapter> {
+  async #demand(version: AdapterVersion): Promise<HostAdapter> {
     await this.host.demand(version)
     if (!version.adapter) throw new AdaptersClosedError() // or nobody holds it any more
     return version.adapter

@@ -5,14 +5,14 @@
 import { LorikeetError } from '../errors.ts'
 import { SourceError } from '../weights/source.ts'
 import { AdapterRefusedError } from './errors.ts'
-import type { NormalAdapter } from './normal.ts'
+import type { HostAdapter } from './packing.ts'
 
 /** A folder, an address or picked files that hold an adapter. */
 export interface AdapterStore {
   /** Path or address, for messages. */
   readonly name: string
   /** Reads it again. @throws what reading an adapter throws, or the signal's reason */
-  read(signal: AbortSignal): Promise<NormalAdapter>
+  read(signal: AbortSignal): Promise<HostAdapter>
 }
 
 export type AdapterLossCode =
@@ -44,7 +44,7 @@ export async function readAgain(
   digest: string,
   stores: Iterable<AdapterStore>,
   signal: AbortSignal,
-): Promise<NormalAdapter> {
+): Promise<HostAdapter> {
   let loss: AdapterLostError | null = null
   for (const store of stores) {
     try {

@@ -3,14 +3,13 @@
  * and who needs it. Residency and the host tier move it; nothing here decides.
  */
 import { type AdapterKind, kindsOf } from './kinds.ts'
-import type { NormalAdapter } from './normal.ts'
+import type { HostAdapter } from './packing.ts'
 import { hostBytesOf } from './packing.ts'
 import type { AdapterStore } from './store.ts'
 import { AdapterUsage } from './usage.ts'
 
 /** What is known of an adapter without its tensors. */
-export interface AdapterFacts
-  extends Pick<NormalAdapter, 'digest' | 'layers' | 'invocation' | 'maxRank' | 'byteLength'> {
+export interface AdapterFacts extends Pick<HostAdapter, 'digest' | 'layers' | 'invocation' | 'maxRank' | 'byteLength'> {
   readonly numModules: number
   /** What it takes in host memory. */
   readonly hostBytes: number
@@ -22,7 +21,7 @@ export class AdapterVersion {
   /** For messages: the name it was first loaded under. */
   readonly name: string
   /** Its bytes in host memory; null while they are only where they came from, or on the GPU. */
-  adapter: NormalAdapter | null
+  adapter: HostAdapter | null
   /** Where the bytes can be had again, one for each name that came from files. */
   readonly stores: Set<AdapterStore> = new Set()
   /** Names whose owner gave the bytes in memory. */
@@ -43,7 +42,7 @@ export class AdapterVersion {
   keepers = 0
   readonly usage: AdapterUsage = new AdapterUsage()
 
-  constructor(name: string, adapter: NormalAdapter) {
+  constructor(name: string, adapter: HostAdapter) {
     const { digest, layers, invocation, maxRank, byteLength, modules } = adapter
     const numModules = modules.length
     this.facts = {

@@ -3,7 +3,13 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { ImageMaker } from '../../src/lora/adapterImage.ts'
 import type { LoraPart, LoraTensor, LoraVector, NormalAdapter, OwnRows } from '../../src/lora/normal.ts'
-import { type AdapterParts, hostBytesOf, layoutOf, type PackedGroup } from '../../src/lora/packing.ts'
+import {
+  type AdapterImage,
+  type AdapterParts,
+  hostBytesOf,
+  layoutOf,
+  type PackedGroup,
+} from '../../src/lora/packing.ts'
 import { readPeftAdapter } from '../../src/lora/peft.ts'
 import { type ModelSpec, PROJECTIONS, type Projection, projectionShape } from '../../src/model/spec.ts'
 import { FLOAT_BYTES, type FloatDtype, toFloat32 } from '../../src/weights/dtype.ts'
@@ -97,10 +103,7 @@ function adapterOf({ seed, rank, a, b, modules, shares, vectors, ...outer }: Mad
 type Tensor = LoraTensor | LoraVector
 
 /** The same adapter out of an image, its tensors given in the order of `shuffled`, each in up to three stretches of rows. */
-function throughImage(
-  parts: AdapterParts,
-  seed: number,
-): { parts: AdapterParts; image: NonNullable<NormalAdapter['image']> } {
+function throughImage(parts: AdapterParts, seed: number): { parts: AdapterParts; image: AdapterImage } {
   const maker = new ImageMaker<Tensor>()
   const all = new Set<Tensor>()
   const orders = new Map<Tensor, readonly number[]>()
