@@ -7,7 +7,7 @@
  *
  * `--save` keeps the reports, for `npm run plots` to draw. `--only` runs some pieces of bench/support/pieces.ts. `--quick` takes the
  * smallest settings: it shows that everything works, its figures are worth nothing. The load of ten minutes that S15 asks for is
- * half as long here: `node --expose-gc bench/run.mjs bench/soak.ts` is the whole.
+ * half as long here: `node --expose-gc bench/run.mjs bench/soak.ts` is the whole. Other runtimes (S4, S5, S6) are measured by hand: bench/peers.ts.
  */
 import { execFile } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
@@ -44,7 +44,8 @@ function lastError(stderr: string): string | null {
     stderr
       .split('\n')
       .findLast((text) => /Error\b.*:/.test(text))
-      ?.trim() ?? null
+      ?.trim()
+      .replace(/^Error: /, '') ?? null
   )
 }
 
@@ -54,7 +55,9 @@ function duration(ms: number): string {
 
 const unknown = only?.filter((name) => !PIECES.some((piece) => piece.name === name || piece.script === name)) ?? []
 if (unknown.length > 0) throw new Error(`--only: there is no ${unknown}; there are ${PIECES.map(({ name }) => name)}`)
-const pieces = PIECES.filter(({ name, script }) => !only || only.includes(name) || only.includes(script))
+const pieces = PIECES.filter(
+  ({ name, script, isByHand }) => !isByHand && (!only || only.includes(name) || only.includes(script)),
+)
 const minutes = pieces.reduce((sum, piece) => sum + piece.minutes, 0)
 if (!isQuick) console.error(`${pieces.length} pieces, about ${Math.ceil(minutes)} min on two quiet cores without a GPU`)
 
@@ -72,12 +75,12 @@ for (const piece of pieces) {
   }
 }
 
-const shown = LINES.filter(({ piece }) => piece !== null && found.has(piece))
+const shown = LINES.filter(({ piece }) => found.has(piece))
 console.log(
   textTable(
     LINE_HEADERS,
-    shown.map((line) => lineCells(line, found.get(line.piece!))),
-    { numLeft: 3 },
+    shown.map((line) => lineCells(line, found.get(line.piece))),
+    { align: 'lllrrrll' },
   ),
 )
 const failed = [...found].filter(([, report]) => typeof report === 'string').map(([name]) => name)

@@ -7,23 +7,29 @@ import { ADAPTER_BLOCKS, ADAPTER_FIGURES } from './adapters.ts'
 import { type Block, type Figure, markdownTable, type Reports } from './figure.ts'
 import { GROWTH_BLOCKS, GROWTH_FIGURES } from './growth.ts'
 import { LOOP_BLOCKS, LOOP_FIGURES } from './loop.ts'
+import { PEER_BLOCKS, PEER_FIGURES } from './peers.ts'
 import { PRICE_BLOCKS, PRICE_FIGURES } from './prices.ts'
+import { PROFILE_BLOCKS, PROFILE_FIGURES } from './profile.ts'
 
 export const PERFORMANCE = 'docs/performance.md'
 export const PLOTS = 'docs/plots'
 export const REPORTS = 'docs/perf'
 
-const FIGURES: readonly Figure[] = [...PRICE_FIGURES, ...GROWTH_FIGURES, ...ADAPTER_FIGURES, ...LOOP_FIGURES]
+const FIGURES: readonly Figure[] = [
+  ...PRICE_FIGURES,
+  ...PEER_FIGURES,
+  ...PROFILE_FIGURES,
+  ...GROWTH_FIGURES,
+  ...ADAPTER_FIGURES,
+  ...LOOP_FIGURES,
+]
 
 /** All lines; each links its section where it is named first. */
 const linesTable: Block = {
   name: 'lines',
   write: (reports) => {
     const rows = LINES.map((line, i) => {
-      const [name = '', ...cells] = lineCells(
-        line,
-        line.piece === null ? undefined : (reports(line.piece) ?? undefined),
-      )
+      const [name = '', ...cells] = lineCells(line, reports(line.piece) ?? undefined)
       const script = cells.pop()
       const isFirst = LINES.findIndex((each) => each.line === line.line) === i
       return [isFirst ? `[${name}](#${line.section})` : name, ...cells, script ? `\`${script}\`` : '']
@@ -32,7 +38,15 @@ const linesTable: Block = {
   },
 }
 
-const BLOCKS: readonly Block[] = [linesTable, ...PRICE_BLOCKS, ...GROWTH_BLOCKS, ...ADAPTER_BLOCKS, ...LOOP_BLOCKS]
+const BLOCKS: readonly Block[] = [
+  linesTable,
+  ...PRICE_BLOCKS,
+  ...PEER_BLOCKS,
+  ...PROFILE_BLOCKS,
+  ...GROWTH_BLOCKS,
+  ...ADAPTER_BLOCKS,
+  ...LOOP_BLOCKS,
+]
 
 /** The text of every file, by its path. `performance` is the document as it is. */
 export function documentsOf(readText: (path: string) => string | null): ReadonlyMap<string, string> {

@@ -3,6 +3,7 @@
  * script's report. bench/all.ts prints its table by this list, bench/plots.ts writes the document's.
  */
 import { numberAt, numbersAt } from './json.ts'
+import { overPeers } from './peerReaders.ts'
 import {
   addedBy,
   against4,
@@ -29,8 +30,8 @@ export interface Line {
   readonly unit?: string
   /** Null: it is only to be stated. */
   readonly aim: Aim | null
-  /** Of bench/support/pieces.ts. Null: no script of this repository measures it. */
-  readonly piece: string | null
+  /** Of bench/support/pieces.ts. */
+  readonly piece: string
   readonly read: Read
 }
 
@@ -90,24 +91,24 @@ export const LINES: readonly Line[] = [
     section: PEERS,
     measure: 'decoding, one row, over the best peer on the same device',
     aim: { least: 2.5 },
-    piece: null,
-    read: () => ({}),
+    piece: 'peers',
+    read: overPeers('S4 decode, 1 stream'),
   },
   {
     line: 'S5',
     section: PEERS,
     measure: 'decoding, 8 rows of 8 adapters, over the best batch of a peer',
     aim: { least: 3 },
-    piece: null,
-    read: () => ({}),
+    piece: 'peers',
+    read: overPeers('S5 decode, 8 streams, 8 adapters'),
   },
   {
     line: 'S6',
     section: PEERS,
     measure: 'prefill of 512 tokens over the best peer',
     aim: { least: 1.3 },
-    piece: null,
-    read: () => ({}),
+    piece: 'peers',
+    read: overPeers('S6 prefill of 512'),
   },
   {
     line: 'S7',

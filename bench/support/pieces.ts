@@ -7,6 +7,8 @@ export interface Piece {
   /** For figures to keep, and the least that shows that it works. */
   readonly args: readonly string[]
   readonly quick: readonly string[]
+  /** Not run by bench/all.ts: it takes what is not part of this repository. */
+  readonly isByHand?: true
   /** On the machine of docs/performance.md when nobody else uses it, with `args`. */
   readonly minutes: number
 }
@@ -22,6 +24,8 @@ export const PIECES: readonly Piece[] = [
   },
   { name: 'residents', script: 'residents', args: ['--rounds=12'], quick: ['--rounds=1', '--layers=4'], minutes: 0.7 },
   { name: 'distance', script: 'distance', args: ['--rounds=15'], quick: ['--rounds=1'], minutes: 0.4 },
+  { name: 'profile', script: 'profile', args: ['--rounds=7'], quick: ['--rounds=1'], minutes: 1 },
+  { name: 'peers', script: 'peers', args: [], quick: [], isByHand: true, minutes: 20 },
   { name: 'scaling', script: 'scaling', args: ['--rounds=7'], quick: ['--rounds=1', '--layers=4'], minutes: 1 },
   {
     name: 'many-adapters-tiny',

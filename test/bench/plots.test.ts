@@ -5,6 +5,7 @@ import { documentsOf, PERFORMANCE, PLOTS } from '../../bench/figures/documents.t
 import { at, numberAt, numbersAt } from '../../bench/support/json.ts'
 import { LINES } from '../../bench/support/lines.ts'
 import { LINE_HEADERS, lineCells, verdict } from '../../bench/support/lineTable.ts'
+import { overPeers } from '../../bench/support/peerReaders.ts'
 import { PIECES } from '../../bench/support/pieces.ts'
 
 const readText = (path: string): string | null => (existsSync(path) ? readFileSync(path, 'utf8') : null)
@@ -86,9 +87,10 @@ describe('a line', () => {
     expect(cells).toContain('failed: Error: no device')
   })
 
-  it('belongs to a piece that there is, and every piece has one', () => {
-    const named = LINES.flatMap(({ piece }) => piece ?? [])
-    expect([...new Set(named)].sort()).toEqual(PIECES.map(({ name }) => name).sort())
+  it('belongs to a piece that there is, and every piece but one that is only drawn has some', () => {
+    const named = new Set(LINES.map(({ piece }) => piece))
+    expect(PIECES.map(({ name }) => name).filter((name) => !named.has(name))).toEqual(['profile'])
+    for (const piece of named) expect(PIECES.map(({ name }) => name)).toContain(piece)
     for (const { script } of PIECES) expect(existsSync(`bench/${script}.ts`)).toBe(true)
   })
 
@@ -100,6 +102,39 @@ describe('a line', () => {
         .replaceAll(' ', '-'),
     )
     for (const { section } of LINES) expect(anchors).toContain(section)
+  })
+})
+
+describe('other runtimes', () => {
+  const rate = (median: number) => ({
+    tokensPerSecondMedian: median,
+    tokensPerSecondBest: 2 * median,
+    tokensPerCpuSecond: median,
+  })
+  const peers = {
+    runtimes: { lorikeet: {}, 'llama.cpp Vulkan': {}, 'llama.cpp CPU': {}, ORT: {} },
+    'S4 decode, 1 stream': { lorikeet: rate(12), 'llama.cpp Vulkan': rate(4), 'llama.cpp CPU': rate(90), ORT: rate(3) },
+    'S5 decode, 4 streams, no adapters': { lorikeet: rate(20), 'llama.cpp Vulkan': rate(8) },
+    'S5 decode, 8 streams, no adapters': { lorikeet: rate(24), 'llama.cpp Vulkan': rate(6) },
+    'S5 decode, 8 streams, 8 adapters': { lorikeet: rate(20), 'llama.cpp Vulkan': rate(2) },
+  }
+
+  it('are held against lorikeet where they compute on the same device', () => {
+    expect(overPeers('S4 decode, 1 stream')(peers)).toEqual({ best: 3, median: 3, cpu: 3 })
+  })
+
+  it('count with their best batch where adapters are mixed', () => {
+    expect(overPeers('S5 decode, 8 streams, 8 adapters')(peers)).toEqual({ best: 2.5, median: 2.5, cpu: 2.5 })
+  })
+
+  it('are nothing where they were not measured', () => {
+    expect(overPeers('S6 prefill of 512')(peers)).toEqual({ best: null, median: null, cpu: null })
+  })
+
+  it('have a plot and a table as soon as there is a report', () => {
+    const files = documentsOf((path) => (path.endsWith('/peers.json') ? JSON.stringify(peers) : readText(path)))
+    expect(files.get(PERFORMANCE)).toContain('| decoding, 8 streams of 8 adapters | 20 (40) | 2.0 (4.0) |')
+    expect(files.get(`${PLOTS}/peers.svg`)).not.toContain('llama.cpp CPU')
   })
 })
 

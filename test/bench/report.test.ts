@@ -149,6 +149,11 @@ describe('the text', () => {
     ).toBe('name       n\n--------  --\na         10\nlong one   9')
   })
 
+  it('aligns columns as it is told', () => {
+    const table = textTable(['name', 'n', 'verdict'], [['a', '10', 'met']], { align: 'lrl' })
+    expect(table).toBe('name   n  verdict\n----  --  -------\na     10  met')
+  })
+
   it('compares with the base at the same number of clients alone', () => {
     expect(REPORT.points.map((one) => againstBase(REPORT, one))).toEqual([null, null, 0.9, null])
   })
