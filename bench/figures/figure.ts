@@ -42,3 +42,12 @@ export function show(value: number | null, digits = 2): string {
   if (value === null) return ''
   return Math.abs(value) < 10 ? value.toFixed(digits) : showNumber(value)
 }
+
+/** Matrices of a layer by what they are for. */
+export const MATRIX_NAMES: Readonly<Record<string, string>> = {
+  attn_in: 'q, k and v',
+  attn_out: 'attention out',
+  mlp_in: 'gate and up',
+  mlp_out: 'down',
+  lm_head: 'lm_head',
+}

@@ -1,6 +1,6 @@
 /** The price of mixing, of adapters that nobody uses, and how far a step is from its device: S1, S2, S3 and S7. */
 import { at, type Json, numberAt, numbersAt } from '../support/json.ts'
-import { type Block, type Figure, markdownTable, show, sourceOf } from './figure.ts'
+import { type Block, type Figure, MATRIX_NAMES, markdownTable, show, sourceOf } from './figure.ts'
 
 const PRICES = [
   {
@@ -79,15 +79,6 @@ const pricesTable: Block = {
         target === null ? '' : show(target),
       ]),
     ),
-}
-
-/** Matrices of a layer by what they are for. */
-const MATRIX_NAMES: Readonly<Record<string, string>> = {
-  attn_in: 'q, k and v',
-  attn_out: 'attention out',
-  mlp_in: 'gate and up',
-  mlp_out: 'down',
-  lm_head: 'lm_head',
 }
 
 function ratesOf(

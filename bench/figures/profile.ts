@@ -1,19 +1,53 @@
 /** Where the time of a step goes, kernel by kernel. */
 import type { Series } from '../../src/bench/report/svg.ts'
 import { at, type Json, listAt, numberAt } from '../support/json.ts'
-import { type Block, type Figure, markdownTable, show, sourceOf } from './figure.ts'
+import { type Block, type Figure, MATRIX_NAMES, markdownTable, show, sourceOf } from './figure.ts'
 
-/** Kinds of kernels below this share of every step are told together. */
-const LEAST_SHARE = 0.02
-const MOST_KERNELS = 6
+/** Kernels below this share of every step are told together. */
+const LEAST_SHARE = 0.01
 
-/** The steps that were profiled, by name. */
-function stepsOf(report: Json): readonly (readonly [name: string, step: Json])[] {
-  return Object.entries((at(report, 'steps') ?? {}) as Readonly<Record<string, Json>>)
+interface Part {
+  readonly share: number
+  /** 10^9 multiply-adds a second; null where none are counted. */
+  readonly gigaMacs: number | null
 }
 
-function sharesOf(step: Json): Readonly<Record<string, number>> {
-  return (at(step, 'shares') ?? {}) as Readonly<Record<string, number>>
+/** The profiled steps: what each kind of kernel has of them, those with the most of the first step first. */
+function stepsOf(report: Json): readonly { readonly name: string; readonly parts: ReadonlyMap<string, Part> }[] {
+  return Object.entries((at(report, 'steps') ?? {}) as Json).map(([name, step]) => {
+    const parts = new Map<string, Part>()
+    for (const each of listAt(step, 'kernels')) {
+      const kind = kindOf(`${at(each, 'kernel')}`)
+      const share = (parts.get(kind)?.share ?? 0) + (numberAt(each, 'share') ?? 0)
+      parts.set(kind, { share, gigaMacs: numberAt(each, 'gigaMacs') })
+    }
+    return { name, parts }
+  })
+}
+
+/** Matrices by what they are for, norms and adapters' kernels together. */
+function kindOf(kernel: string): string {
+  const [first = '', second = ''] = kernel.split(' ')
+  if (first === 'matmul') return MATRIX_NAMES[second] ?? second
+  return kernel.endsWith('norm') ? 'norms' : first
+}
+
+const REST = 'all others'
+
+/** Kinds to tell apart, and behind them what the others come to. */
+function toldApart(report: Json) {
+  const steps = stepsOf(report)
+  const all = [...new Set(steps.flatMap(({ parts }) => [...parts.keys()]))]
+  const most = (kind: string) => Math.max(...steps.map(({ parts }) => parts.get(kind)?.share ?? 0))
+  const kinds = all.filter((kind) => most(kind) >= LEAST_SHARE)
+  const others = all.filter((kind) => !kinds.includes(kind))
+  return {
+    kinds: others.length > 0 ? [...kinds, REST] : kinds,
+    steps: steps.map(({ name, parts }) => {
+      const share = others.reduce((sum, kind) => sum + (parts.get(kind)?.share ?? 0), 0)
+      return { name, parts: new Map([...parts, [REST, { share, gigaMacs: null }]]) }
+    }),
+  }
 }
 
 const profile: Figure = {
@@ -21,28 +55,24 @@ const profile: Figure = {
   draw: (reports) => {
     const report = reports('profile')
     if (!report) return null
-    const steps = stepsOf(report)
-    const all = [...new Set(steps.flatMap(([, step]) => Object.keys(sharesOf(step))))]
-    const kinds = all.filter((kind) => steps.some(([, step]) => (sharesOf(step)[kind] ?? 0) >= LEAST_SHARE))
-    const rest = (step: Json) =>
-      all.filter((kind) => !kinds.includes(kind)).reduce((sum, kind) => sum + (sharesOf(step)[kind] ?? 0), 0)
+    const { kinds, steps } = toldApart(report)
     return {
       title: 'Where the time of a step goes',
       description:
-        'The share of each kind of kernel in the time of three steps: one row of the base, eight rows of eight adapters, and a prompt of 64 tokens.',
+        'The share of each kind of kernel in the time of three steps: one row of the base, eight rows of eight adapters, and 64 tokens of a prompt.',
       source: sourceOf(report, 'profile'),
       kind: 'bars',
-      xTitle: 'kernels',
+      xTitle: '',
       yTitle: '% of the time of all kernels',
-      categories: [...kinds, ...(all.length > kinds.length ? ['all others'] : [])],
+      categories: kinds.map((kind) => kind.replace(/ (?=\S+$)/, '\n')),
       series: steps.map(
-        ([name, step], color): Series => ({
+        ({ name, parts }, color): Series => ({
           name,
           color,
-          values: [
-            ...kinds.map((kind) => (kind in sharesOf(step) ? Math.round(1000 * sharesOf(step)[kind]!) / 10 : null)),
-            ...(all.length > kinds.length ? [Math.round(1000 * rest(step)) / 10] : []),
-          ],
+          values: kinds.map((kind) => {
+            const part = parts.get(kind)
+            return part ? 100 * part.share : null
+          }),
         }),
       ),
     }
@@ -54,23 +84,19 @@ const profileTable: Block = {
   write: (reports) => {
     const report = reports('profile')
     if (!report) return null
-    const tables = stepsOf(report).map(([name, step]) => {
-      const rows = listAt(step, 'kernels')
-        .slice(0, MOST_KERNELS)
-        .map((kernel) => [
-          `${at(kernel, 'kernel')}`,
-          `${numberAt(kernel, 'calls')}`,
-          show(numberAt(kernel, 'usPerCall', 'best'), 0),
-          show(numberAt(kernel, 'usPerCall', 'median'), 0),
-          `${Math.round(100 * (numberAt(kernel, 'share') ?? 0))} %`,
-          show(numberAt(kernel, 'gigaMacs')),
-        ])
-      return markdownTable(
-        [`${name}: ${numberAt(step, 'dispatches')} dispatches`, 'calls', 'us, best', 'median', 'share', '10⁹ mac/s'],
-        rows,
-      )
-    })
-    return ['![Bars: shares of kernels in the time of three steps](plots/profile.svg)', ...tables].join('\n\n')
+    const { kinds, steps } = toldApart(report)
+    const table = markdownTable(
+      ['share of the time (10⁹ multiply-adds a second)', ...steps.map(({ name }) => name)],
+      kinds.map((kind) => [
+        kind,
+        ...steps.map(({ parts }) => {
+          const part = parts.get(kind)
+          if (!part) return ''
+          return `${(100 * part.share).toFixed(1)} %${part.gigaMacs === null ? '' : ` (${show(part.gigaMacs)})`}`
+        }),
+      ]),
+    )
+    return `![Bars: shares of kernels in the time of three steps](plots/profile.svg)\n\n${table}`
   },
 }
 
