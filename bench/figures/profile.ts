@@ -64,7 +64,7 @@ const profile: Figure = {
       kind: 'bars',
       xTitle: '',
       yTitle: '% of the time of all kernels',
-      categories: kinds.map((kind) => kind.replace(/ (?=\S+$)/, '\n')),
+      categories: kinds.map((kind) => kind.replace(/ (?=(?:and )?\S+$)/, '\n')),
       series: steps.map(
         ({ name, parts }, color): Series => ({
           name,
