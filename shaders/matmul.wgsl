@@ -1,7 +1,9 @@
 // matmul: y[row, out_start + o] = sum over k of x[row, k] * w[o, k]
 // Work.   One team owns R outputs of N rows. Its lanes stride over k together, four at a time, and keep R * N sums in
-//         registers: each weight is read once for N rows, each activation once for R outputs. x of the grid covers the
-//         rows, y the outputs: teams that run one after another, or at once, read the same weights.
+//         registers: each weight is read once for N rows, each activation once for R outputs. The teams of a workgroup lie
+//         beside each other, ROW_TEAMS over rows and the others over outputs: they read the same at nearly the same time, so that
+//         the cache of a core gives to all of them what one has read. x of the grid covers the rows, y the outputs:
+//         workgroups that run one after another, or at once, read the same weights.
 // Data.   x [rows, in] as activations are stored; w [out, in] in its own width (one shard of a matrix); y [rows, out_stride] f32. Edges are
 //         clamped, not branched on: superfluous outputs and rows are computed again and not written.
 // Sums.   Each lane adds its terms in order of k with fma, then the team adds its lanes. An output is summed in the same
@@ -15,6 +17,7 @@
 
 const R = 4u; // outputs of a team
 const N = 1u; // rows of a team
+const ROW_TEAMS = 1u; // teams beside each other over rows
 
 struct Params {
   in4: u32, // in / 4
@@ -31,10 +34,11 @@ struct Params {
 
 @compute @workgroup_size(WORKGROUP)
 fn main(team: Team, @builtin(workgroup_id) group: vec3<u32>) {
-  let out_first = team_index(team, group.y) * R;
-  if (team_beyond(out_first, params.out)) { return; }
-  let row_first = group.x * N;
+  let place = team_place(team);
+  let out_first = (group.y * (team_places(team) / ROW_TEAMS) + place / ROW_TEAMS) * R;
+  let row_first = (group.x * ROW_TEAMS + place % ROW_TEAMS) * N;
   let rows = step_words[params.rows_word];
+  if (team_beyond(out_first, params.out) || team_beyond(row_first, rows)) { return; }
   let in4 = params.in4;
 
   var w_at: array<u32, R>;

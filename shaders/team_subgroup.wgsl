@@ -33,6 +33,10 @@ fn team_index(team: Team, workgroup: u32) -> u32 {
   return workgroup * (WORKGROUP / team.lanes) + team.invocation / team.lanes;
 }
 
+/// Which of the teams of its workgroup this is, and how many those are.
+fn team_place(team: Team) -> u32 { return select(team.invocation / team.lanes, 0u, ONE_TEAM); }
+fn team_places(team: Team) -> u32 { return select(WORKGROUP / team.lanes, 1u, ONE_TEAM); }
+
 /// True for teams that have nothing to do; all lanes of one agree.
 fn team_beyond(index: u32, count: u32) -> bool { return index >= count; }
 

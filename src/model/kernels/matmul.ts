@@ -5,7 +5,7 @@ import type { Grid, KernelDefinition } from '../../gpu/kernel.ts'
 import type { FloatDtype } from '../../weights/dtype.ts'
 import { type KernelChoice, paramWords } from './choice.ts'
 import { ACTIVATION_INCLUDES, type ActivationDtype, STEP_INCLUDE, WEIGHTS_INCLUDE } from './includes.ts'
-import { teamGrid, teamShape } from './team.ts'
+import { type TeamShape, teamShape } from './team.ts'
 import type { MatmulTuning } from './tuning.ts'
 
 const definition: KernelDefinition = {
@@ -20,6 +20,12 @@ const definition: KernelDefinition = {
   ],
 }
 
+/** How the teams of a workgroup lie. */
+function arrangement(can: Capabilities, { teams, rowTeams = 1 }: MatmulTuning): { team: TeamShape; rowTeams: number } {
+  const team = teamShape(can, teams)
+  return { team, rowTeams: Math.min(rowTeams, team.teamsPerWorkgroup) }
+}
+
 /**
  * @param dtype of the weights
  * @param activations of x
@@ -27,14 +33,15 @@ const definition: KernelDefinition = {
 export function matmulKernel(
   can: Capabilities,
   dtype: FloatDtype,
-  { rows, outputs, teams }: MatmulTuning,
+  tuning: MatmulTuning,
   activations: ActivationDtype = 'F32',
 ): KernelChoice {
-  const team = teamShape(can, teams)
+  const { rows, outputs } = tuning
+  const { team, rowTeams } = arrangement(can, tuning)
   return {
     definition,
     specialisation: {
-      constants: { R: outputs, N: rows, TEAM_SUMS: outputs * rows, ...team.constants },
+      constants: { R: outputs, N: rows, ROW_TEAMS: rowTeams, TEAM_SUMS: outputs * rows, ...team.constants },
       includes: {
         step: STEP_INCLUDE,
         team: team.source,
@@ -64,5 +71,7 @@ export function matmulParams(shape: MatmulShape): Uint32Array<ArrayBuffer> {
 
 /** @param out outputs of the shard */
 export function matmulGrid(can: Capabilities, tuning: MatmulTuning, out: number, rows: number): Grid {
-  return [Math.ceil(rows / tuning.rows), teamGrid(can, Math.ceil(out / tuning.outputs), tuning.teams)]
+  const { team, rowTeams } = arrangement(can, tuning)
+  const outTeams = team.teamsPerWorkgroup / rowTeams
+  return [Math.ceil(rows / (tuning.rows * rowTeams)), Math.ceil(out / (tuning.outputs * outTeams))]
 }

@@ -1,6 +1,6 @@
 /**
  * Teams: the invocations that reduce together. Where the device has subgroups a team is a subgroup and needs no barrier;
- * elsewhere (Deno's and Firefox's naga) it is a workgroup. Kernels are written once against `//#include "team"`.
+ * elsewhere (Deno's and Firefox's naga) it is a part of a workgroup. Kernels are written once against `//#include "team"`.
  */
 import teamSubgroup from '../../../shaders/team_subgroup.wgsl' with { type: 'text' }
 import teamWorkgroup from '../../../shaders/team_workgroup.wgsl' with { type: 'text' }
@@ -8,6 +8,8 @@ import type { Capabilities } from '../../gpu/capabilities.ts'
 
 /** Fewest invocations of a workgroup: one wave of most GPUs. On software devices nothing is gained by it. */
 const LEAST_WORKGROUP = 32
+/** Most invocations of one, on every device. */
+const MOST_WORKGROUP = 256
 
 export interface TeamShape {
   /** Text of the include "team". */
@@ -20,18 +22,22 @@ export interface TeamShape {
   readonly teamsPerWorkgroup: number
 }
 
-/** @param teams so many times the least workgroup, where teams are subgroups: no sum depends on it. */
+/**
+ * @param teams so many times the least workgroup, as far as devices allow: no sum depends on it. Without subgroups only for
+ *   kernels whose teams never leave before others (team_workgroup.wgsl).
+ */
 export function teamShape(can: Capabilities, teams = 1): TeamShape {
   const { subgroups, subgroupMinSize: least, subgroupMaxSize: most } = can
+  const smallest = !subgroups ? LEAST_WORKGROUP : can.software ? most : Math.max(LEAST_WORKGROUP, most)
+  const workgroup = smallest * Math.min(teams, MOST_WORKGROUP / smallest)
   if (!subgroups) {
     return {
       source: teamWorkgroup,
-      constants: { WORKGROUP: LEAST_WORKGROUP, ONE_TEAM: true },
+      constants: { WORKGROUP: workgroup, ONE_TEAM: workgroup === LEAST_WORKGROUP },
       leastLanes: LEAST_WORKGROUP,
-      teamsPerWorkgroup: 1,
+      teamsPerWorkgroup: workgroup / LEAST_WORKGROUP,
     }
   }
-  const workgroup = teams * (can.software ? most : Math.max(LEAST_WORKGROUP, most))
   return {
     source: teamSubgroup,
     constants: { WORKGROUP: workgroup, ONE_TEAM: least === workgroup },

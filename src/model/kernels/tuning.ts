@@ -4,9 +4,9 @@
  */
 import type { Capabilities } from '../../gpu/capabilities.ts'
 
-/** Rows of a step, by the kernel that serves them: 8 stands for all above 4. */
-export type RowClass = 1 | 2 | 4 | 8
-export const ROW_CLASSES: readonly RowClass[] = [1, 2, 4, 8]
+/** Rows of a step, by the kernel that serves them: 8 stands for 5 to 31, 32 for all above. */
+export type RowClass = 1 | 2 | 4 | 8 | 32
+export const ROW_CLASSES: readonly RowClass[] = [1, 2, 4, 8, 32]
 
 export interface MatmulTuning {
   /** Rows that a team takes together: how often a weight is used once it is read. A power of two. */
@@ -15,6 +15,8 @@ export interface MatmulTuning {
   readonly outputs: number
   /** Teams of a workgroup: see teamShape. Default 1. */
   readonly teams?: number
+  /** How many of them lie over rows and read the same weights; the others lie over outputs. A power of two. Default 1. */
+  readonly rowTeams?: number
 }
 
 /** Rows of a step as attention takes them: of one sequence, one behind the other, or each by itself. */
@@ -60,9 +62,10 @@ export interface KernelTuning {
   }
 }
 
-/** The class for a step of `rows` rows: the smallest that holds them all, else the largest. */
+/** The class for a step of `rows` rows. */
 export function rowClass(rows: number): RowClass {
-  return ROW_CLASSES.find((count) => count >= rows) ?? 8
+  if (rows >= 32) return 32
+  return ROW_CLASSES.find((count) => count >= rows && count < 32) ?? 8
 }
 
 /** The same for attention's splits. */
@@ -82,6 +85,8 @@ export function defaultTuning({ software }: Capabilities): KernelTuning {
       2: { rows: 2, outputs: 8 },
       4: { rows: 4, outputs: 8 },
       8: software ? { rows: 4, outputs: 8 } : { rows: 8, outputs: 4 },
+      // With less registers than most: 16 rows x 16 outputs in a workgroup (docs/performance.md, Prefill).
+      32: software ? { rows: 4, outputs: 8 } : { rows: 8, outputs: 4, teams: 8, rowTeams: 2 },
     },
     shrink: { columns: 8 },
     expand: { vectors: 2, turns: software ? 4 : 1 },

@@ -65,6 +65,7 @@ export function tunablesOf(
   const matmul = (rows: RowClass) => matmulTunable(can, spec, { weights, activations }, rows)
   return [
     matmul(1),
+    ...(can.software ? [] : [matmul(32)]), // which has the same for 8
     matmul(8),
     attentionTunable(can, spec, 'runs'),
     attentionTunable(can, spec, 'singles'),
@@ -99,22 +100,35 @@ function moreTeams(can: Capabilities): readonly number[] {
 
 const inTeams = (teams = 1): string => (teams > 1 ? `, ${teams} teams` : '')
 
-function matmulTunable(can: Capabilities, spec: ModelSpec, dtypes: Dtypes, rows: RowClass): Tunable {
+/** For many rows: [rows, outputs, teams, teams over rows]. Workgroups of several teams share what they read. */
+// biome-ignore format: a table
+const TILES = [[8, 8, 8, 2], [8, 16, 8, 2], [4, 16, 8, 4], [8, 4, 8, 2], [8, 8, 4, 2], [8, 4, 1, 1]] as const
+
+function matmulTunings(can: Capabilities, rows: RowClass): readonly MatmulTuning[] {
+  if (rows === 32) return TILES.map(([each, outputs, teams, rowTeams]) => ({ rows: each, outputs, teams, rowTeams }))
   const most = can.software ? MOST_SOFTWARE_SUMS : MOST_SUMS
   const atOnce = rows === 8 ? [8, 4] : [rows]
   const tunings: readonly MatmulTuning[] = [
     ...[4, 8].flatMap((outputs) => moreTeams(can).map((teams) => ({ rows: atOnce[0]!, outputs, teams }))),
     ...[4, 8, 2, 16].flatMap((outputs) => atOnce.map((each) => ({ rows: each, outputs }))),
   ]
+  return tunings.filter((each) => each.rows * each.outputs <= most)
+}
+
+function matmulTunable(can: Capabilities, spec: ModelSpec, dtypes: Dtypes, rows: RowClass): Tunable {
   const { in: inputs, out } = groupShape(spec, 'mlp_in')
   const fitting = Math.max(64, Math.floor(LOAD_BYTES / (inputs * FLOAT_BYTES[dtypes.weights])))
-  const small = { ...CHECK, rows: rows === 8 ? 11 : rows }
-  const large = { in: inputs, out: Math.min(out, fitting), rows }
+  const small = { ...CHECK, rows: { 1: 1, 2: 2, 4: 4, 8: 11, 32: 37 }[rows] }
+  const large = { in: inputs, out: Math.min(out, fitting), rows: rows === 32 ? 64 : rows }
+  const of = { 1: '1 row', 2: '2 rows', 4: '4 rows', 8: '8 rows', 32: '32 or more rows' }[rows]
   return {
     ...choice(
-      `matmul, ${rows === 8 ? '8 or more rows' : `${rows} row${rows === 1 ? '' : 's'}`}`,
-      tunings.filter((each) => each.rows * each.outputs <= most),
-      (each) => `${each.rows} rows x ${each.outputs} outputs${inTeams(each.teams)}`,
+      `matmul, ${of}`,
+      matmulTunings(can, rows),
+      (each) => {
+        const beside = (each.rowTeams ?? 1) > 1 ? `, ${each.rowTeams} over rows` : ''
+        return `${each.rows} rows x ${each.outputs} outputs${inTeams(each.teams)}${beside}`
+      },
       {
         read: ({ matmul }) => matmul[rows],
         with: (tuning, value) => ({ ...tuning, matmul: { ...tuning.matmul, [rows]: value } }),

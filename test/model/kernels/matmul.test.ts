@@ -21,14 +21,14 @@ interface Case {
 }
 
 /** Computes into columns 3.. of rows wider by 5, and returns them, having checked that nothing else was written. */
-async function product(bench: KernelBench, { rows, inputs, out, dtype, ...given }: Case) {
-  const tuning = given.tuning ?? defaultTuning(bench.gpu.can).matmul[rowClass(rows)]
+async function product(bench: KernelBench, { rows, inputs, out, dtype, ...given }: Case, can = bench.gpu.can) {
+  const tuning = given.tuning ?? defaultTuning(can).matmul[rowClass(rows)]
   const random = new Random(rows * 1000 + inputs + out)
   const x = random.floats(rows * inputs)
   const w = encode(random.floats(out * inputs, 0.5), dtype)
   const outStride = out + 5
   const { y } = await bench.run(
-    matmulKernel(bench.gpu.can, dtype, tuning),
+    matmulKernel(can, dtype, tuning),
     {
       params: matmulParams({ in: inputs, out, outStart: 3, outStride, rows: 'all' }),
       step: stepWordsOf({ rows: Array.from({ length: rows }, () => ({})) }),
@@ -36,7 +36,7 @@ async function product(bench: KernelBench, { rows, inputs, out, dtype, ...given 
       x,
       y: new Float32Array(rows * outStride).fill(UNTOUCHED),
     },
-    matmulGrid(bench.gpu.can, tuning, out, rows),
+    matmulGrid(can, tuning, out, rows),
   )
   const padded = await bench.floats(y!)
   const actual = new Float32Array(rows * out)
@@ -76,7 +76,51 @@ describe.each(TEAM_DEVICES)('matmul $name', ({ it, subgroups }) => {
   )
 })
 
+describe.each(TEAM_DEVICES)('teams of a workgroup, $name', ({ it, subgroups }) => {
+  // Outputs and rows that end within a team, within a workgroup, and at its border; more sums than a team has lanes.
+  const tilings: readonly MatmulTuning[] = subgroups
+    ? [
+        { rows: 8, outputs: 4, teams: 8, rowTeams: 2 },
+        { rows: 2, outputs: 4, teams: 4, rowTeams: 4 },
+        { rows: 4, outputs: 2, teams: 2 },
+        { rows: 8, outputs: 8, teams: 4, rowTeams: 2 },
+      ]
+    : [
+        { rows: 2, outputs: 8, teams: 8, rowTeams: 2 },
+        { rows: 8, outputs: 8 },
+      ]
+  const shapes: Case[] = subgroups
+    ? [
+        { rows: 37, inputs: 300, out: 45, dtype: 'F16' },
+        { rows: 16, inputs: 24, out: 64, dtype: 'BF16' },
+        { rows: 3, inputs: 68, out: 1, dtype: 'F32' },
+      ]
+    : [{ rows: 19, inputs: 300, out: 45, dtype: 'F16' }]
+
+  it.for(shapes)(
+    'give the bits of teams alone: $rows rows, $inputs inputs, $out outputs, $dtype',
+    async (shape, { bench }) => {
+      const one = await product(bench, { ...shape, tuning: { rows: 4, outputs: 8 } })
+      expectNear(one.actual, one.expected.y, { ...TOLERANCE, magnitudes: one.expected.magnitudes })
+      for (const tuning of tilings) expect((await product(bench, { ...shape, tuning })).actual).toEqual(one.actual)
+    },
+  )
+})
+
 describe('matmul', () => {
+  it('has teams to spare where subgroups are smaller than they might be', async ({ bench }) => {
+    const { can } = bench.gpu
+    const wide = { ...can, subgroupMaxSize: 2 * can.subgroupMaxSize }
+    const shape = {
+      rows: 37,
+      inputs: 68,
+      out: 45,
+      dtype: 'F16',
+      tuning: { rows: 2, outputs: 4, teams: 4, rowTeams: 2 },
+    } as const
+    expect((await product(bench, shape, wide)).actual).toEqual((await product(bench, shape)).actual)
+  })
+
   it('gives the same bits in every class of rows', async ({ bench }) => {
     const example = { rows: 11, inputs: 300, out: 45, dtype: 'F16' } as const
     const classes = []
@@ -111,6 +155,7 @@ describe('matmul', () => {
     const taken = (software: boolean) =>
       [1, 2, 3, 4, 5, 8, 9, 512].map((rows) => defaultTuning({ software } as Capabilities).matmul[rowClass(rows)].rows)
     expect(taken(false)).toEqual([1, 2, 4, 4, 8, 8, 8, 8])
+    expect([31, 32].map(rowClass)).toEqual([8, 32])
     expect(taken(true)).toEqual([1, 2, 4, 4, 4, 4, 4, 4])
   })
 })
