@@ -82,8 +82,7 @@ const figures = Object.keys(STEPS).map((step) => {
 const { spec, tuner } = plain!.runtime
 const weights = tuner.dtypes.weights
 for (const { runtime } of subjects) await runtime.close()
-const cpuMs = () => process.cpuUsage().user / 1000 + process.cpuUsage().system / 1000
-const trial = await tryHalves(gpu, spec, weights, { rounds, cpuMs })
+const trial = await tryHalves(gpu, spec, weights)
 console.log(
   rounded({
     device: gpu.can.adapter,

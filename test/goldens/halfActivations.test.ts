@@ -24,12 +24,14 @@ describe('llama-tiny', () => {
   })
   afterAll(() => half.close())
 
-  it.for(VOICES)('adapter %s: close to f32, and the same however the prompt is chunked', async (voice) => {
-    const { difference, certainTokens } = await half.compare(voice)
-    expect(difference).toBeLessThan(HALF_TOLERANCE)
-    expect(difference).toBeGreaterThan(1e-5) // it is in halves indeed
-    expect(certainTokens).toBeGreaterThan(0)
-  })
+  for (const voice of VOICES) {
+    it(`${voice ?? 'the base'}: close to f32, and the same however the prompt is chunked`, async () => {
+      const { difference, certainTokens } = await half.compare(voice)
+      expect(difference).toBeLessThan(HALF_TOLERANCE)
+      expect(difference).toBeGreaterThan(1e-4) // it is in halves indeed
+      expect(certainTokens).toBeGreaterThan(0)
+    })
+  }
 
   it('gives every row of a batch the bits it gets alone', async () => {
     const { runtime } = half

@@ -8,6 +8,7 @@ import { HALF_TOLERANCE, HalfRuntime } from './halves.ts'
 import { PLAIN_ADAPTERS } from './plainAdapters.ts'
 
 const DTYPES: Readonly<Record<string, EngineSizes>> = {
+  f32: {},
   activations: { activationDtype: 'F16' },
   cache: { kvCacheDtype: 'F16' },
   both: { activationDtype: 'F16', kvCacheDtype: 'F16' },
@@ -15,14 +16,14 @@ const DTYPES: Readonly<Record<string, EngineSizes>> = {
 const table: Record<string, Record<string, string>> = {}
 
 describe.each(Object.keys(PLAIN_ADAPTERS))('%s', (model) => {
-  it.for(Object.keys(DTYPES))('%s in halves', async (dtypes) => {
+  it.for(Object.keys(DTYPES))('%s', async (dtypes) => {
     const half = await HalfRuntime.open(model, DTYPES[dtypes]!)
     const found = await half.compare(null)
     await half.close()
     table[model] = {
       ...table[model],
       [dtypes]: found.difference.toExponential(1),
-      [`${dtypes}: tokens`]: `${found.equalTokens} of ${found.tokens}`,
+      [`${dtypes}: tokens`]: `${found.equalTokens} of ${found.tokens}, ${found.certainTokens} certain`,
     }
     expect(found.difference).toBeLessThan(HALF_TOLERANCE)
   })

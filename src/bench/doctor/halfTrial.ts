@@ -25,13 +25,8 @@ const WORTH = 0.95
 /** What they may cost where they do not help. */
 const HARM = 1.02
 
-/** `cpuMs`: see MeasureOptions. @throws GpuOutOfMemoryError, GpuLostError */
-export async function tryHalves(
-  gpu: Gpu,
-  spec: ModelSpec,
-  weights: FloatDtype,
-  { rounds = ROUNDS, cpuMs }: { readonly rounds?: number; readonly cpuMs?: () => number } = {},
-): Promise<HalfTrial> {
+/** @throws GpuOutOfMemoryError, GpuLostError */
+export async function tryHalves(gpu: Gpu, spec: ModelSpec, weights: FloatDtype): Promise<HalfTrial> {
   const shapes = matrixShapes(spec)
   const largest = Math.max(...shapes.map(({ in: inputs, out }) => inputs * out * FLOAT_BYTES[weights]))
   const bench = await Workbench.open(gpu, largest)
@@ -47,22 +42,30 @@ export async function tryHalves(
           }),
         ),
     )
-    const tests = plans.map(({ test }) => test)
-    const measured = await measure(bench, tests, { rounds, ...(cpuMs && { cpuMs }) })
-    const time = (rows: number, activations: ActivationDtype) =>
+    const measured = await measure(
+      bench,
+      plans.map(({ test }) => test),
+      { rounds: ROUNDS },
+    )
+    const time = (rows: number, activations: ActivationDtype, round: number) =>
       plans.reduce((sum, plan, i) => {
-        return plan.rows === rows && plan.activations === activations ? sum + plan.uses * best(measured[i]!) : sum
+        const isMeant = plan.rows === rows && plan.activations === activations
+        return isMeant ? sum + plan.uses * timesOf(measured[i]!)[round]! : sum
       }, 0)
-    const ratio = (rows: number) => time(rows, 'F16') / time(rows, 'F32')
+    // Of the same round: what else a machine does hits both.
+    const ratio = (rows: number) => {
+      const ratios = Array.from({ length: ROUNDS }, (_, round) => time(rows, 'F16', round) / time(rows, 'F32', round))
+      return ratios.sort((one, other) => one - other)[ROUNDS >> 1]!
+    }
     return { decode: ratio(1), prefill: ratio(PREFILL_ROWS) }
   } finally {
     bench.close()
   }
 }
 
-/** CPU time where a CPU does the work, else by the device's clock or the wall's. */
-function best({ cpuMs, deviceMs, wallMs }: Measured): number {
-  return Math.min(...([cpuMs, deviceMs].find((times) => times.length > 0) ?? wallMs))
+/** By the device's clock where it has one: what submitting costs is the same for both. */
+function timesOf({ deviceMs, wallMs }: Measured): readonly number[] {
+  return deviceMs.length > 0 ? deviceMs : wallMs
 }
 
 /** Whether it is worth other numbers. */
