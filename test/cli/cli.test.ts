@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { CommanderError } from 'commander'
 import { describe, expect, it } from 'vitest'
+import { sizesOf } from '../../src/cli/engineFlags.ts'
 import { createLog } from '../../src/cli/log.ts'
 import { describeProblem } from '../../src/cli/problem.ts'
 import { type Actions, createProgram, type ServeFlags } from '../../src/cli/program.ts'
@@ -58,6 +59,14 @@ describe('flags', () => {
     expect(await flagsOf('--merge', 'tutor=./t=u')).toMatchObject({ merge: { name: 'tutor', path: './t=u' } })
     const json = '{"name": "tutor", "path": "./t", "accept": ["adapter_changed_base"]}'
     expect(await flagsOf('--merge', json)).toMatchObject({ merge: JSON.parse(json) })
+  })
+
+  it('choose element types; auto is f32, whatever a device can do', async () => {
+    const dtypesOf = async (dtype: string) =>
+      sizesOf(await flagsOf('--kv-cache-dtype', dtype, '--activation-dtype', dtype))
+    expect(await dtypesOf('float16')).toEqual({ kvCacheDtype: 'F16', activationDtype: 'F16' })
+    for (const dtype of ['auto', 'float32']) expect(await dtypesOf(dtype)).toEqual({})
+    await expect(flagsOf('--activation-dtype', 'int8')).rejects.toThrow(CommanderError)
   })
 
   it('are named as vLLM names them', async () => {
