@@ -134,22 +134,28 @@ export class KernelTuner {
 
 export interface TuningRow {
   readonly kernel: string
-  /** Of the candidates, and how it came to be chosen. */
+  /** Of the candidates. */
   readonly chosen: string
+  /** How it came to be chosen. */
+  readonly because: string
 }
 
 /** What a device's kernels are and why, for people. */
 export function tuningTable({ tunables, tuning, findings }: KernelTuner): readonly TuningRow[] {
   return tunables.map((tunable) => {
     const finding = findings[tunable.name]
-    const label = tunable.chosen(tuning)
-    if (!finding) return { kernel: tunable.name, chosen: `${label}, by default` }
+    const row = { kernel: tunable.name, chosen: tunable.chosen(tuning) }
+    if (!finding) return { ...row, because: 'by default' }
     const times = Object.entries(finding.ms)
       .toSorted(([, one], [, other]) => one - other)
-      .map(([each, ms]) => `${each} ${(ms * 1000).toFixed(0)} us`)
+      .map(([each, ms]) => `${each} ${showMicroseconds(ms)} us`)
     const rejected = Object.keys(finding.rejected).map((each) => `${each} cannot be used`)
     const left = untried(tunable, tuning, finding).length
     const later = left > 0 ? [`${left} not tried yet`] : []
-    return { kernel: tunable.name, chosen: `${label}, measured: ${[...times, ...rejected, ...later].join('; ')}` }
+    return { ...row, because: [...times, ...rejected, ...later].join('; ') }
   })
+}
+
+function showMicroseconds(ms: number): string {
+  return (ms * 1000).toFixed(ms < 0.1 ? 1 : 0)
 }

@@ -145,6 +145,8 @@ describe('the trial of a model', () => {
       problem: null,
       facts: { shape: /3 layers/, numbers: 'activations-float32-kv-float32' },
       halves: { decode: expect.any(Number), prefill: expect.any(Number) },
+      kernels: expect.arrayContaining([{ kernel: 'shrink', chosen: '8 columns', because: 'by default' }]),
+      tuning: {},
     })
     expect(await tryModel('none', { model: `${model}-none` })).toMatchObject({ facts: null, problem: /does not exist/ })
   })
@@ -184,7 +186,7 @@ describe('a diagnosis', () => {
   const tried = (decode: number, prefill: number): Attempt => ({
     kind: 'examined',
     examination: WELL,
-    model: { name: 'm', facts: {}, halves: { decode, prefill }, problem: null },
+    model: { name: 'm', facts: {}, halves: { decode, prefill }, kernels: [], tuning: {}, problem: null },
   })
 
   it('recommends halves where they are clearly faster, and nowhere slower', () => {
@@ -276,7 +278,13 @@ describe('a diagnosis', () => {
     }
     const well = doctorText(report(attempt()))
     expect(well).toMatch(/right {2}matmul: exact/)
-    expect(well).toMatch(/none: everything is as it should be\n\nlorikeet can run here\.\n$/)
+    expect(well).toMatch(
+      /none: everything is as it should be\n\nTo share\n[^]*bench kernels[^]*\n\nlorikeet can run here\.\n$/,
+    )
+    const model = { name: 'm', facts: {}, halves: { decode: 1, prefill: 1 }, tuning: {}, problem: null } as const
+    const kernels = [{ kernel: 'shrink', chosen: '4 columns', because: '4 columns 10 us; 8 columns 12 us' }]
+    const tuned = doctorText(report({ ...attempt(), model: { ...model, kernels } } as Attempt))
+    expect(tuned).toMatch(/Kernels of the model\n[^]*shrink {2}4 columns {2}4 columns 10 us; 8 columns 12 us\n/)
     const ill = doctorText(report({ kind: 'no device', message: 'Install a driver.' }))
     expect(ill).toMatch(/PROBLEM {2}There is no WebGPU device\.\n {11}Install a driver\./)
     expect(ill).toMatch(/lorikeet cannot run here: see the problems above\.\n$/)

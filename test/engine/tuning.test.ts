@@ -80,7 +80,8 @@ describe('an engine whose kernels are tuned', () => {
     for (const { name, chosen } of tunables) expect(chosen(runtime.tuner.tuning)).toBe(findings[name]!.chosen)
     expect(tuningTable(runtime.tuner)[0]).toEqual({
       kernel: 'matmul, 1 row',
-      chosen: expect.stringMatching(/, measured: .* 500 us; .* 1000 us(; .* 1000 us)*$/),
+      chosen: findings['matmul, 1 row']!.chosen,
+      because: expect.stringMatching(/ 500 us; .* 1000 us(; .* 1000 us)*$/),
     })
     expect(await answers(runtime)).toEqual(usual)
     await runtime.close()
@@ -104,7 +105,7 @@ describe('an engine whose kernels are tuned', () => {
     expect(found.length).toBeGreaterThan(0)
     expect(gpu.ledger.bytes).toBeLessThanOrEqual(held) // what was measured with is gone
     expect(await answers(runtime)).toEqual(usual)
-    expect(tuningTable(runtime.tuner)[0]!.chosen).toContain('measured')
+    expect(tuningTable(runtime.tuner)[0]!.because).toMatch(/ us/)
     await runtime.close()
 
     const second = await open(gpu, { store, onFound: () => expect.unreachable() })

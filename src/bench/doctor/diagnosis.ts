@@ -1,4 +1,6 @@
 /** What an examination means: problems, each with what to do about it. Without a device, so that every rule can be tested. */
+import type { TuningRow } from '../../engine/tuning.ts'
+import type { Findings } from '../../model/tuner/tuningStore.ts'
 import type { Facts } from '../load/loadReport.ts'
 import type { Examination } from './examination.ts'
 import { type HalfTrial, isWorth } from './halfTrial.ts'
@@ -24,7 +26,15 @@ export interface DriverFacts {
 
 /** The trial of a model: loaded, and asked for a few tokens. */
 export type ModelTrial =
-  | { readonly name: string; readonly facts: Facts; readonly halves: HalfTrial; readonly problem: null }
+  | {
+      readonly name: string
+      readonly facts: Facts
+      readonly halves: HalfTrial
+      /** Its kernels on this device, and all that is known of the candidates. */
+      readonly kernels: readonly TuningRow[]
+      readonly tuning: Findings
+      readonly problem: null
+    }
   | { readonly name: string; readonly facts: null; readonly problem: string }
 
 /** How it went: an examination, or why there is none. */

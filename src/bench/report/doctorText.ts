@@ -6,6 +6,13 @@ import type { Facts } from '../load/loadReport.ts'
 import { showNumber } from './axis.ts'
 import { textTable } from './textTable.ts'
 
+/** A device that nobody has measured is worth a file of the repository; one that fails is worth an issue. */
+const SHARE = `To share
+  lorikeet doctor --json > doctor.json         this report: of a device that nobody has measured yet it is worth keeping
+  lorikeet bench kernels --json kernels.json   how near each kernel comes to that speed`
+const SHARE_FAILURE = `To share
+  lorikeet doctor --json > doctor.json         this report, for an issue`
+
 export function doctorText({ host, attempt, caches, findings, canRun }: DoctorReport): string {
   return [
     section('Host', showPairs(host)),
@@ -20,6 +27,7 @@ export function doctorText({ host, attempt, caches, findings, canRun }: DoctorRe
         ]
       : []),
     `Findings\n${findings.map(showFinding).join('\n') || '  none: everything is as it should be'}`,
+    attempt.kind === 'examined' ? SHARE : SHARE_FAILURE,
     canRun ? 'lorikeet can run here.\n' : 'lorikeet cannot run here: see the problems above.\n',
   ].join('\n\n')
 }
@@ -72,12 +80,13 @@ function deviceSections({
 function modelSection(attempt: Attempt): string[] {
   const model: ModelTrial | null = attempt.kind === 'examined' ? attempt.model : null
   if (!model) return []
-  return [
-    section('Model', [
-      ['model', model.name],
-      ...(model.facts ? showPairs(model.facts) : [['result', 'it does not run'] as const]),
-    ]),
-  ]
+  const facts = section('Model', [
+    ['model', model.name],
+    ...(model.facts ? showPairs(model.facts) : [['result', 'it does not run'] as const]),
+  ])
+  if (model.problem !== null || model.kernels.length === 0) return [facts]
+  const rows = model.kernels.map(({ kernel, chosen, because }) => [kernel, chosen, because])
+  return [facts, `Kernels of the model\n${indent(textTable(['kernel', 'chosen', 'because'], rows, { numLeft: 3 }))}`]
 }
 
 const MARKS: Readonly<Record<Finding['severity'], string>> = { problem: 'PROBLEM', warning: 'warning', note: 'note' }

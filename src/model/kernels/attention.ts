@@ -101,7 +101,7 @@ export function attentionKernel(
   { heads, kvHeads, headDim }: AttentionShape,
   { of, tuning = defaultTuning(can).attention[of], cache = 'F32', activations = 'F32' }: AttentionVariant,
 ): KernelChoice {
-  const team = teamShape(can)
+  const team = teamShape(can, tuning.teams)
   const { teamRows, teamHeads, laneVectors } = teamWork(can, { heads, kvHeads, headDim }, tuning)
   const list = RUN_LISTS[of]
   return {
@@ -169,7 +169,7 @@ export function attentionGrid(
   splits: number,
 ): Grid {
   const { teamRows, teams } = teamWork(can, shape, tuning)
-  return [teamGrid(can, shape.kvHeads * teams), count * (RUN_LISTS[of].rows / teamRows), splits]
+  return [teamGrid(can, shape.kvHeads * teams, tuning.teams), count * (RUN_LISTS[of].rows / teamRows), splits]
 }
 
 /** For steps of several splits. */

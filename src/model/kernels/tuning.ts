@@ -30,6 +30,7 @@ export interface AttentionTuning {
   readonly sums: number
   /** Groups of positions that are scored at once: how often a query is used once it is shown to the other lanes. */
   readonly groups: number
+  readonly teams?: number
 }
 
 /** Rows of a step, by what attention does with long contexts of theirs: 64 stands for all above 16. */

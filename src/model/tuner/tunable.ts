@@ -224,12 +224,18 @@ function attentionTunable(can: Capabilities, spec: ModelSpec, of: RunKind): Tuna
   const shape = { heads: spec.numHeads, kvHeads: spec.numKvHeads, headDim: spec.headDim }
   const small = { heads: spec.numHeads / spec.numKvHeads, kvHeads: 1, headDim: spec.headDim }
   const shapes = (can.software ? SOFTWARE_SHAPES : SHAPES)[of]
-  const tunings: readonly AttentionTuning[] = shapes.map(([rows, sums, groups]) => ({ rows, sums, groups }))
+  const plain: readonly AttentionTuning[] = shapes.map(([rows, sums, groups]) => ({ rows, sums, groups }))
+  const tunings = [...plain.slice(0, 2), ...moreTeams(can).map((teams) => ({ ...plain[0]!, teams })), ...plain.slice(2)]
   return {
-    ...choice(`attention, ${of}`, tunings, ({ rows, sums, groups }) => `${rows} rows, ${sums} sums, ${groups} groups`, {
-      read: ({ attention }) => attention[of],
-      with: (tuning, value) => ({ ...tuning, attention: { ...tuning.attention, [of]: value } }),
-    }),
+    ...choice(
+      `attention, ${of}`,
+      tunings,
+      ({ rows, sums, groups, teams }) => `${rows} rows, ${sums} sums, ${groups} groups${inTeams(teams)}`,
+      {
+        read: ({ attention }) => attention[of],
+        with: (tuning, value) => ({ ...tuning, attention: { ...tuning.attention, [of]: value } }),
+      },
+    ),
     check: async () => {
       const { attentionProblem } = await problems()
       return attentionProblem(can, of, small, { rows: of === 'runs' ? 13 : 2, context: 37 }) // part of a run is left over

@@ -115,6 +115,8 @@ describe('candidates', () => {
       }
     }
     expect([...new Set(tried)].toSorted()).toEqual([
+      'attention, runs',
+      'attention, singles',
       'expand',
       'matmul, 1 row',
       'matmul, 2 rows',
