@@ -12,10 +12,12 @@ import { SAMPLER_KINDS, samplerCase } from './samplerCases.ts'
 
 /** Token rows of a step: decoding sequences, and pieces of prompts. */
 export const ROWS: readonly number[] = [1, 2, 4, 8, 16, 32, 64]
+/** A chunk of a prompt: a software device would take minutes for all of its matrices. */
+const CHUNK_ROWS = 256
 const FEW_ROWS = [1, 8, 64]
 const DECODE = [1, 8].flatMap((rows) => [128, 1024, 4096].map((context) => ({ rows, context })))
 const PREFILL = [64, 512, 2048].map((context) => ({ rows: 64, context }))
-const RANKS = [8, 16, 64]
+const RANKS = [8, 16, 32, 64]
 /** A decoding row of each of many adapters; many rows of one; prompts of many. */
 const LORA_LOADS: readonly Omit<LoraLoad, 'rank'>[] = [
   { adapters: 1, perAdapter: 1 },
@@ -24,6 +26,10 @@ const LORA_LOADS: readonly Omit<LoraLoad, 'rank'>[] = [
   { adapters: 1, perAdapter: 8 },
   { adapters: 8, perAdapter: 8 },
 ]
+
+/** That of Llama 3 and its like, beside the model's own: how a row fares that is long. Without log probabilities. */
+const LARGE_VOCABULARY = 128_256
+const LARGE_KINDS = 3
 
 const COPY_BYTES = 64 * 2 ** 20
 const SOFTWARE_COPY_BYTES = 16 * 2 ** 20
@@ -41,9 +47,11 @@ export function deviceCases({ can }: Gpu, most: number): KernelCase[] {
 /** @param most bytes of the largest slice of weights that there is */
 export function modelCases(gpu: Gpu, spec: ModelSpec, dtype: FloatDtype, most: number): KernelCase[] {
   const { splits } = defaultTuning(gpu.can)
+  // Of a prompt's rows only the last wants logits.
+  const rowsOf = (name: string) => (gpu.can.software || name === 'lm_head' ? ROWS : [...ROWS, CHUNK_ROWS])
   const isThere = (test: KernelCase | null): test is KernelCase => test !== null
   return [
-    ...matrixShapes(spec).flatMap((shape) => ROWS.map((rows) => matmulCase(shape, dtype, rows, most))),
+    ...matrixShapes(spec).flatMap((shape) => rowsOf(shape.name).map((rows) => matmulCase(shape, dtype, rows, most))),
     ...DECODE.map(({ rows, context }) => attentionCase(spec, 'decode', rows, context, most, splits)).filter(isThere),
     ...PREFILL.map(({ rows, context }) => attentionCase(spec, 'prefill', rows, context, most, splits)).filter(isThere),
     ...RANKS.flatMap((rank) =>
@@ -52,6 +60,7 @@ export function modelCases(gpu: Gpu, spec: ModelSpec, dtype: FloatDtype, most: n
       ),
     ).filter(isThere),
     ...SAMPLER_KINDS.flatMap((kind) => [1, 8].map((rows) => samplerCase(spec.vocabSize, kind, rows))),
+    ...SAMPLER_KINDS.slice(0, LARGE_KINDS).map((kind) => samplerCase(LARGE_VOCABULARY, kind, 1)),
     ...FEW_ROWS.flatMap((rows) => smallCases(spec, gpu.can, dtype, rows)),
   ]
 }
