@@ -2,7 +2,7 @@
  * The price of mixing adapters (S1 and S3 of docs/performance.md): steps of base rows against steps of the same
  * rows each under another adapter, in one run, rounds interleaved. SmolLM2-135M's shape, f16, made-up weights.
  *
- *   node bench/run.mjs bench/mixing.ts [--rounds=7] [--steps=6] [--layers=30] [--decode]
+ *   node bench/run.mjs bench/mixing.ts [--rounds=7] [--steps=6] [--layers=30] [--only=decode|prefill]
  */
 import { SyntheticAdapters } from '../src/bench/synthetic.ts'
 import type { Batch, Span } from '../src/engine/batch.ts'
@@ -10,7 +10,7 @@ import { Runtime } from '../src/engine/runtime.ts'
 import { openGpu } from '../src/gpu/open.node.ts'
 import type { RegistryLease } from '../src/lora/registry.ts'
 import { readModelSpec } from '../src/model/config.ts'
-import { numberOption } from './support/options.ts'
+import { numberOption, textOption } from './support/options.ts'
 import { smolFolder } from './support/smol.ts'
 import { median, rounded, Stopwatch, speedOver } from './support/timing.ts'
 
@@ -19,10 +19,11 @@ const ROWS = 8
 const PROMPT = 64
 const SAMPLE = { sample: { temperature: 0, topK: 0, topP: 1, minP: 0, seed: 0 }, position: 0, banned: [] }
 
-async function main(options: readonly string[]): Promise<void> {
+async function main(): Promise<void> {
   const rounds = numberOption('rounds', 7)
   const steps = numberOption('steps', 6)
   const layers = numberOption('layers', 30)
+  const only = textOption('only')
   const gpu = await openGpu()
   const sizes = {
     maxModelLen: 512,
@@ -66,7 +67,7 @@ async function main(options: readonly string[]): Promise<void> {
     { name: 'prefill base', batch: batch(PROMPT, null), steps: 1 },
     { name: 'prefill r16', batch: batch(PROMPT, 16), steps: 1 },
   ]
-    .filter(({ name }) => !options.includes('--decode') || name.startsWith('decode'))
+    .filter(({ name }) => only === null || name.startsWith(only))
     .map((each) => ({ ...each, timing: new Stopwatch() }))
   for (const each of cases) await runtime.runner.submit(each.batch)
   for (let round = 0; round < rounds; round++) {
@@ -89,11 +90,13 @@ async function main(options: readonly string[]): Promise<void> {
         { median: median(timing.wall), best: Math.min(...timing.wall), cpu: median(timing.cpu) },
       ]),
     ),
-    'S1 decode, 8 rows of 8 adapters r=16 against base': ratio('decode base', 'decode r16'),
-    'S1 decode, 8 rows of 8 adapters r=64 against base': ratio('decode base', 'decode r64'),
-    ...(options.includes('--decode')
-      ? {}
-      : { 'S3 prefill, 8 x 64 of 8 adapters r=16 against base': ratio('prefill base', 'prefill r16') }),
+    ...(only !== 'prefill' && {
+      'S1 decode, 8 rows of 8 adapters r=16 against base': ratio('decode base', 'decode r16'),
+      'S1 decode, 8 rows of 8 adapters r=64 against base': ratio('decode base', 'decode r64'),
+    }),
+    ...(only !== 'decode' && {
+      'S3 prefill, 8 x 64 of 8 adapters r=16 against base': ratio('prefill base', 'prefill r16'),
+    }),
   }
   console.log(rounded(report))
   for (const lease of [...leases.values()].flat()) lease.release()
@@ -101,4 +104,4 @@ async function main(options: readonly string[]): Promise<void> {
   gpu.close()
 }
 
-await main(process.argv.slice(2))
+await main()

@@ -20,7 +20,7 @@ const PRICES = [
   {
     label: 'S3\nprefill, rank 16',
     name: 'S3: prefill of 8 x 64 tokens of 8 adapters of rank 16',
-    piece: 'mixing',
+    piece: 'mixing-prefill',
     key: 'S3 prefill',
     target: 0.95,
   },
@@ -52,7 +52,7 @@ const prices: Figure = {
       title: 'The price of adapters',
       description:
         'Rates of steps with adapters over the rates of the same steps without, medians as bars and single rounds as dots, beside what is asked for.',
-      source: sourceOf(mixing, 'mixing').replace('mixing.json', 'mixing.json, residents.json'),
+      source: sourceOf(mixing, 'mixing').replace('mixing.json', 'mixing.json, mixing-prefill.json, residents.json'),
       kind: 'bars',
       xTitle: '',
       yTitle: 'rate over that of base rows',

@@ -83,7 +83,7 @@ export const LINES: readonly Line[] = [
     section: PRICES,
     measure: 'prefill: 8 x 64 tokens of 8 adapters of rank 16 over base',
     aim: { least: 0.95 },
-    piece: 'mixing',
+    piece: 'mixing-prefill',
     read: ratio('S3 prefill'),
   },
   {
