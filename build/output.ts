@@ -8,10 +8,21 @@ export const MINIFY = {
   codegen: { removeWhitespace: true },
 } as const
 
+interface Chunk {
+  readonly name: string
+  readonly tags?: ['$initial']
+  readonly minShareCount?: number
+  readonly test?: RegExp
+  readonly priority: number
+}
+
 /**
  * What entries and lazy parts need at the start is one chunk, and not one for every set of parts that have it in common: two dozen
- * small files, each of which would have to be fetched before anything runs.
+ * small files, each of which would have to be fetched before anything runs. What the first adapter needs is another.
  */
-export const CHUNKS: { groups: { name: string; tags: ['$initial']; minShareCount: number }[] } = {
-  groups: [{ name: 'engine', tags: ['$initial'], minShareCount: 2 }],
+export const CHUNKS: { groups: Chunk[] } = {
+  groups: [
+    { name: 'engine', tags: ['$initial'], minShareCount: 2, priority: 2 },
+    { name: 'adapters', test: /[\\/](readAdapter|uploading|adapterTexts)\.ts$/, priority: 1 },
+  ],
 }

@@ -13,6 +13,9 @@ import { AdapterRefusedError } from './errors.ts'
 import type { LoraModule, LoraPart, LoraTensor, LoraVector, NormalAdapter, VocabularyChange } from './normal.ts'
 import type { HostAdapter } from './packing.ts'
 
+// What a sum takes, for those who have loaded this.
+export { gpuBytesOf } from './packing.ts'
+
 /** An adapter of a composition as a request names it. */
 export interface AdapterWeight {
   readonly name: string

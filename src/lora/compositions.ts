@@ -8,7 +8,6 @@ import type { ModelSpec } from '../model/spec.ts'
 import { part } from '../part.ts'
 import type { AdapterWeight, WeightedAdapter } from './composition.ts'
 import { AdapterRefusedError } from './errors.ts'
-import { gpuBytesOf } from './packing.ts'
 import type { AdapterHold, AdapterRegistry, RegistryLease } from './registry.ts'
 import { AdapterVersion } from './version.ts'
 
@@ -130,7 +129,7 @@ export class Compositions {
     return inOrder(held)
   }
 
-  #make({ compose, compositionName }: Sums, digest: string, terms: readonly ReadAdapter[]): Composition {
+  #make({ compose, compositionName, gpuBytesOf }: Sums, digest: string, terms: readonly ReadAdapter[]): Composition {
     for (const key of this.#made.keys()) this.#dropIfUnused(key) // what has left the GPU meanwhile
     const adapter = compose(digest, terms, this.#maxRank)
     const name = compositionName(terms)

@@ -7,7 +7,8 @@
  * leases leave no room, the bytes that are needed next are read all the same, one adapter at a time.
  */
 import { LorikeetError } from '../errors.ts'
-import { type HostAdapter, hostBytesOf } from './packing.ts'
+import { hostBytesOf } from './hostBytes.ts'
+import type { HostAdapter } from './packing.ts'
 import { readAgain } from './store.ts'
 import type { AdapterVersion } from './version.ts'
 

@@ -9,7 +9,6 @@ import { part } from '../part.ts'
 import type { Folder } from '../weights/folder.ts'
 import type { BaseRows } from './baseRows.ts'
 import { type AcceptableRefusal, AdapterRefusedError } from './errors.ts'
-import { gpuBytesOf } from './packing.ts'
 import type { ReadAdapter } from './readAdapter.ts'
 import type { ReadAdapterOptions } from './readPlan.ts'
 import type { AdapterOrigin, AdapterRecord, AdapterRegistry, Leaving } from './registry.ts'
@@ -135,6 +134,7 @@ export class AdapterLoader {
     const options = { ...limits, ...(baseRows && { baseRows }), ...(signal && { signal }) }
     this.#checkBase(accept)
     const read = await this.#gate.pass(() => readAdapter(folder, this.#spec, options), signal)
+    const { gpuBytesOf } = await part(() => import('./packing.ts'))
     const bytes = gpuBytesOf(read.adapter, this.#spec)
     const { capacityBytes } = this.#registry
     if (bytes <= capacityBytes) return read

@@ -14,6 +14,7 @@ import {
   slabLayer,
   type TableGroup,
 } from '../model/adapterTable.ts'
+import type { AdapterUse, GroupUse, VocabularyUse } from '../model/adapterUse.ts'
 import { baseLayers } from '../model/layerList.ts'
 import { GROUP_PROJECTIONS, GROUPS, type Group, groupShape, type ModelSpec, projectionShape } from '../model/spec.ts'
 import { FLOAT_BYTES, type FloatDtype } from '../weights/dtype.ts'
@@ -133,11 +134,6 @@ export function gpuBytesOf(adapter: HostAdapter, spec: ModelSpec): number {
   return (adapter.image?.layout ?? layoutOf(adapter, spec)).byteLength
 }
 
-/** Bytes in host memory. */
-export function hostBytesOf({ image, byteLength }: Pick<HostAdapter, 'image' | 'byteLength'>): number {
-  return image?.hostBytes ?? byteLength
-}
-
 /** A group before it is laid out. */
 interface Part {
   readonly layer: number
@@ -251,7 +247,7 @@ function columnsOf(modules: readonly (LoraPart | null)[]): ReadonlyMap<LoraTenso
 }
 
 /** Whether lora_scale_bias has anything to do. */
-export function hasScaleOrBias({ rowScaleOffset, biasOffset }: PackedProjection): boolean {
+function hasScaleOrBias({ rowScaleOffset, biasOffset }: PackedProjection): boolean {
   return rowScaleOffset !== null || biasOffset !== null
 }
 
@@ -306,4 +302,25 @@ function padRank(rank: number): number {
 
 function align(bytes: number): number {
   return Math.ceil(bytes / ALIGN_BYTES) * ALIGN_BYTES
+}
+
+/** What an adapter does, over all its layers. */
+export function useOf(adapter: HostAdapter, { groups: packed }: PackedLayout): AdapterUse {
+  const useOfGroup = (group: TableGroup): VocabularyUse => {
+    const mine = packed.filter((each) => each.group === group)
+    return {
+      rankSum: Math.max(0, ...mine.map((each) => each.rankSum)),
+      scalesOrBiases: mine.some(({ projections }) => projections.some((one) => one && hasScaleOrBias(one))),
+      ownRows: Math.max(0, ...mine.map(({ ownRows }) => ownRows?.rows.matrix.shape[0] ?? 0)),
+    }
+  }
+  const groups = GROUPS.map((group): [Group, GroupUse] => [group, useOfGroup(group)])
+  return {
+    layers: adapter.layers ?? null,
+    dtypes: new Set(packed.flatMap(({ rankSum, dtype }) => (rankSum > 0 ? [dtype] : []))),
+    groups: Object.fromEntries(groups) as Record<Group, GroupUse>,
+    norms: packed.some(({ gains }) => gains.length > 0),
+    embedding: useOfGroup('embedding'),
+    head: useOfGroup('head'),
+  }
 }

@@ -8,10 +8,10 @@
 import { invariant, LorikeetError } from '../errors.ts'
 import type { Gpu } from '../gpu/gpu.ts'
 import type { Tracked } from '../gpu/ledger.ts'
-import { slotWords, type TableGroup, tableLayers } from '../model/adapterTable.ts'
-import type { AdapterUse, GroupUse, VocabularyUse } from '../model/adapterUse.ts'
+import { slotWords, tableLayers } from '../model/adapterTable.ts'
+import type { AdapterUse } from '../model/adapterUse.ts'
 import { MAX_FOLDS } from '../model/layerList.ts'
-import { GROUPS, type Group, type ModelSpec } from '../model/spec.ts'
+import type { Group, ModelSpec } from '../model/spec.ts'
 import { type ModelWeights, readVector } from '../model/weights.ts'
 import { nextTask } from '../nextTask.ts'
 import { part } from '../part.ts'
@@ -19,18 +19,8 @@ import { BOUNCE_BYTES, Compaction, type Occupant } from './compaction.ts'
 import type { DoraNorms } from './doraNorms.ts'
 import { type Extent, ExtentAllocator } from './extents.ts'
 import type { LoraPart } from './normal.ts'
-import { baseVectorsOf, packGroupInto } from './packedBytes.ts'
-import {
-  type AdapterImage,
-  type HostAdapter,
-  hasScaleOrBias,
-  layoutOf,
-  type PackedGroup,
-  type PackedLayout,
-  sectionOf,
-  writeEntry,
-} from './packing.ts'
-import { SlabWriter } from './slabWriter.ts'
+import type { AdapterImage, HostAdapter, PackedGroup, PackedLayout } from './packing.ts'
+import type { SlabWriter } from './slabWriter.ts'
 import { UploadTurns } from './uploadTurns.ts'
 
 /** An adapter takes a multiple of this in each slab: small enough to waste little, large enough to leave no crumbs. */
@@ -80,6 +70,8 @@ interface Plan {
   /** Over all layers. */
   readonly use: AdapterUse
 }
+
+type Uploading = typeof import('./uploading.ts')
 
 interface Slab {
   readonly buffer: Tracked
@@ -208,7 +200,8 @@ export class AdapterPool {
    * @throws AdapterTooLargeError when it would not fit an empty pool; GpuLostError; the signal's reason
    */
   async load(name: string, adapter: HostAdapter, signal?: AbortSignal): Promise<number | null> {
-    const plan = this.#planOf(adapter)
+    const parts = await part(() => import('./uploading.ts'))
+    const plan = this.#planOf(parts, adapter)
     const { sections, use } = plan
     this.#slabs.forEach(({ extents }, i) => {
       if (sections[i]!.byteLength <= extents.capacity) return
@@ -231,7 +224,7 @@ export class AdapterPool {
     })
     this.#residents.set(slot, { plan, extents, words, slots, letGo })
     try {
-      await this.#upload(slot, adapter, signal)
+      await this.#upload(parts, slot, adapter, signal)
     } catch (error) {
       this.unload(slot)
       throw error
@@ -257,13 +250,13 @@ export class AdapterPool {
     for (const { buffer } of this.#slabs) buffer.destroy()
   }
 
-  #planOf(adapter: HostAdapter): Plan {
-    const plan = this.#plans.get(adapter) ?? this.#makePlan(adapter)
+  #planOf(parts: Uploading, adapter: HostAdapter): Plan {
+    const plan = this.#plans.get(adapter) ?? this.#makePlan(parts, adapter)
     this.#plans.set(adapter, plan)
     return plan
   }
 
-  #makePlan(adapter: HostAdapter): Plan {
+  #makePlan({ layoutOf, sectionOf, useOf, writeEntry }: Uploading, adapter: HostAdapter): Plan {
     const spec = this.#spec
     const layout = adapter.image?.layout ?? layoutOf(adapter, spec)
     const sections = this.#slabs.map(({ firstLayer, endLayer }) => sectionOf(layout, spec, firstLayer, endLayer))
@@ -304,15 +297,15 @@ export class AdapterPool {
     }
   }
 
-  async #upload(slot: number, adapter: HostAdapter, signal?: AbortSignal): Promise<void> {
+  async #upload(parts: Uploading, slot: number, adapter: HostAdapter, signal?: AbortSignal): Promise<void> {
     const { extents, words, plan } = this.#resident(slot)
     const wholes: [PackedGroup, slabOffset: number][] = []
     for (const [i, section] of plan.sections.entries()) {
       const extent = extents[i]
       if (!extent) continue
       const origin = originOf(extent, section)
-      const writer = new SlabWriter(this.#gpu, this.#turns, this.#slabs[i]!.buffer, origin, signal)
-      await this.#write(writer, section, adapter.image)
+      const writer = new parts.SlabWriter(this.#gpu, this.#turns, this.#slabs[i]!.buffer, origin, signal)
+      await this.#write(parts, writer, section, adapter.image)
       for (const packed of section.groups) wholes.push([packed, origin])
     }
     this.#gpu.write(this.table, slot * slotWords(this.#spec) * 4, words)
@@ -322,7 +315,12 @@ export class AdapterPool {
     await this.#norms.apply(slot, wholes, signal)
   }
 
-  async #write(writer: SlabWriter, { groups, start, byteLength }: PackedLayout, image?: AdapterImage): Promise<void> {
+  async #write(
+    { baseVectorsOf, packGroupInto }: Uploading,
+    writer: SlabWriter,
+    { groups, start, byteLength }: PackedLayout,
+    image?: AdapterImage,
+  ): Promise<void> {
     if (image) await writer.write(start, image.bytes.subarray(start, start + byteLength))
     for (const packed of groups) {
       if (!image) {
@@ -362,24 +360,4 @@ function hasRowScale({ projections }: PackedGroup): boolean {
 /** A few more than adapters, so that one which takes several finds them in a row. */
 function tableSlots(maxSlots: number): number {
   return maxSlots + MAX_FOLDS - 1
-}
-
-function useOf(adapter: HostAdapter, { groups: packed }: PackedLayout): AdapterUse {
-  const useOfGroup = (group: TableGroup): VocabularyUse => {
-    const mine = packed.filter((each) => each.group === group)
-    return {
-      rankSum: Math.max(0, ...mine.map((each) => each.rankSum)),
-      scalesOrBiases: mine.some(({ projections }) => projections.some((one) => one && hasScaleOrBias(one))),
-      ownRows: Math.max(0, ...mine.map(({ ownRows }) => ownRows?.rows.matrix.shape[0] ?? 0)),
-    }
-  }
-  const groups = GROUPS.map((group): [Group, GroupUse] => [group, useOfGroup(group)])
-  return {
-    layers: adapter.layers ?? null,
-    dtypes: new Set(packed.flatMap(({ rankSum, dtype }) => (rankSum > 0 ? [dtype] : []))),
-    groups: Object.fromEntries(groups) as Record<Group, GroupUse>,
-    norms: packed.some(({ gains }) => gains.length > 0),
-    embedding: useOfGroup('embedding'),
-    head: useOfGroup('head'),
-  }
 }

@@ -1,8 +1,9 @@
 /** What an adapter would be and cost here, found out without loading it: the answer to a dry run. */
 import type { ModelSpec } from '../model/spec.ts'
+import { hostBytesOf } from './hostBytes.ts'
 import { modulePath, normPath } from './modules.ts'
 import type { LoraPart, NormalAdapter, VocabularyChange } from './normal.ts'
-import { gpuBytesOf, hostBytesOf } from './packing.ts'
+import { gpuBytesOf } from './packing.ts'
 import type { ReadAdapter } from './readAdapter.ts'
 import type { AdapterRegistry } from './registry.ts'
 

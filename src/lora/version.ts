@@ -2,9 +2,10 @@
  * One set of adapter bytes under however many names: what is known of it wherever it is, which of the three tiers has it,
  * and who needs it. Residency and the host tier move it; nothing here decides.
  */
+
+import { hostBytesOf } from './hostBytes.ts'
 import { type AdapterKind, kindsOf } from './kinds.ts'
 import type { HostAdapter } from './packing.ts'
-import { hostBytesOf } from './packing.ts'
 import type { AdapterStore } from './store.ts'
 import { AdapterUsage } from './usage.ts'
 

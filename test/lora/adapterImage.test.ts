@@ -1,15 +1,11 @@
 /** What is kept in host memory: the bytes that go up, and the tensors that came out of the file. */
+
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { ImageMaker } from '../../src/lora/adapterImage.ts'
+import { hostBytesOf } from '../../src/lora/hostBytes.ts'
 import type { LoraPart, LoraTensor, LoraVector, NormalAdapter, OwnRows } from '../../src/lora/normal.ts'
-import {
-  type AdapterImage,
-  type AdapterParts,
-  hostBytesOf,
-  layoutOf,
-  type PackedGroup,
-} from '../../src/lora/packing.ts'
+import { type AdapterImage, type AdapterParts, layoutOf, type PackedGroup } from '../../src/lora/packing.ts'
 import { readPeftAdapter } from '../../src/lora/peft.ts'
 import { type ModelSpec, PROJECTIONS, type Projection, projectionShape } from '../../src/model/spec.ts'
 import { FLOAT_BYTES, type FloatDtype, toFloat32 } from '../../src/weights/dtype.ts'
