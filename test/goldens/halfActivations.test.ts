@@ -2,8 +2,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Span } from '../../src/engine/batch.ts'
 import { InvalidLogitsError } from '../../src/engine/errors.ts'
-import type { NormalAdapter } from '../../src/lora/normal.ts'
 import { readPeftAdapter } from '../../src/lora/peft.ts'
+import { type Folder, memoryFolder } from '../../src/weights/folder.ts'
 import { referenceFolder } from '../support/host.ts'
 import { greedyTokens } from './golden.ts'
 import { HALF_TOLERANCE, HalfRuntime } from './halves.ts'
@@ -62,10 +62,17 @@ describe('llama-tiny', () => {
   })
 })
 
-/** Multiplies what an adapter adds to gates and ups: finite in f32, too large for halves. */
-function louder(adapter: NormalAdapter): NormalAdapter {
-  const modules = adapter.modules.map((module) => ({ ...module, scale: module.scale * 2 ** 14 }))
-  return { ...adapter, modules, digest: `louder than ${adapter.digest}` }
+/** An adapter that adds much to gates and ups: finite in f32, too large for halves. */
+function amplified(folder: Folder): Folder {
+  const config = {
+    peft_type: 'LORA',
+    r: 32,
+    lora_alpha: 2 ** 18,
+    target_modules: ['gate_proj', 'up_proj', 'down_proj', 'o_proj'],
+  }
+  const own = memoryFolder('loud', { 'adapter_config.json': JSON.stringify(config) })
+  const of = (path: string) => (path === 'adapter_config.json' ? own : folder)
+  return { name: 'loud', open: (path) => of(path).open(path), has: (path) => of(path).has(path) }
 }
 
 describe('a number beyond 65504', () => {
@@ -74,8 +81,8 @@ describe('a number beyond 65504', () => {
   async function ask(dtype: 'F16' | 'F32') {
     const half = await HalfRuntime.open('llama-tiny', { activationDtype: dtype })
     const { runtime } = half
-    const read = await readPeftAdapter(referenceFolder('adapters/llama-tiny/mlp-r32'), runtime.spec)
-    runtime.adapters.add('loud', 'loud', louder(read.adapter))
+    const { adapter } = await readPeftAdapter(amplified(referenceFolder('adapters/llama-tiny/mlp-r32')), runtime.spec)
+    runtime.adapters.add('loud', 'loud', adapter)
     const alone = await greedyTokens(runtime, PROMPT, null)
     const [loud, base] = await Promise.allSettled([
       greedyTokens(runtime, PROMPT, runtime.adapters.lease('loud')),
