@@ -41,17 +41,22 @@ export async function* readTensors(
   signal?: AbortSignal,
 ): AsyncGenerator<TensorRows, void, undefined> {
   const runs = runsOf(tensors)
-  const read = (run: Run | undefined): Promise<Uint8Array> | null => {
-    const reading = run?.source.read(run.start, run.end - run.start, signal) ?? null
+  const longest = runs.reduce((most, { start, end }) => Math.max(most, end - start), 0)
+  const buffers = runs.slice(0, 2).map(() => new Uint8Array(longest))
+  const read = (index: number): Promise<Uint8Array> | null => {
+    const run = runs[index]
+    if (!run) return null
+    const target = buffers[index % 2]!.subarray(0, run.end - run.start)
+    const reading = run.source.readInto(run.start, target, signal).then(() => target)
     // Whoever asks for its rows waits for it; a rejection nobody waits for is not an accident.
-    reading?.catch(() => undefined)
+    reading.catch(() => undefined)
     return reading
   }
-  let next = read(runs[0])
+  let next = read(0)
   try {
     for (const [i, { start: runStart, parts }] of runs.entries()) {
       const bytes = await next!
-      next = read(runs[i + 1])
+      next = read(i + 1)
       for (const { tensor, firstRow, start, end } of parts) {
         yield { tensor, firstRow, bytes: bytes.subarray(start - runStart, end - runStart) }
       }
