@@ -8,6 +8,7 @@
  */
 import { sha256 } from '@noble/hashes/sha2.js'
 import { bytesToHex } from '@noble/hashes/utils.js'
+import { FLOAT_BYTES } from '../weights/dtype.ts'
 import type { LoraPart, LoraTensor, LoraVector, NormalAdapter, VocabularyChange } from './normal.ts'
 
 /** Changes whenever the description below does. */
@@ -21,75 +22,67 @@ const PIECE_BYTES = 1024 * 1024
  */
 export async function digestAdapter(adapter: Parts): Promise<string> {
   const { layers, modules, norms = [], embedding, head, invocation } = adapter
-  const content = new ContentHash()
-  const lines: string[] = []
-  for (const module of modules) lines.push(await describePart(content, `${module.layer} ${module.projection}`, module))
-  for (const { layer, norm, gain } of norms) lines.push(await describe(content, [`norm ${layer ?? '-'} ${norm}`, gain]))
-  lines.push(...(await describeChange(content, 'embedding', embedding)))
-  lines.push(...(await describeChange(content, 'head', head)))
-  if (layers) lines.push(`layers ${layers.key}`)
-  if (invocation) lines.push(`invocation ${invocation.join(' ')}`)
-  const text = [FORMAT, ...lines, await content.end()].join('\n')
+  const tensors: Tensor[] = []
+  const lines = [
+    ...modules.map((module) => describePart(tensors, `${module.layer} ${module.projection}`, module)),
+    ...norms.map(({ layer, norm, gain }) => describe(tensors, `norm ${layer ?? '-'} ${norm}`, gain)),
+    ...describeChange(tensors, 'embedding', embedding),
+    ...describeChange(tensors, 'head', head),
+    ...(layers ? [`layers ${layers.key}`] : []),
+    ...(invocation ? [`invocation ${invocation.join(' ')}`] : []),
+  ]
+  const text = [FORMAT, ...lines, await hashOf(tensors)].join('\n')
   return bytesToHex(sha256(new TextEncoder().encode(text)))
 }
 
 type Parts = Pick<NormalAdapter, 'layers' | 'modules' | 'norms' | 'embedding' | 'head' | 'invocation'>
-type Named = readonly [name: string, tensor: LoraTensor | LoraVector]
+type Tensor = LoraTensor | LoraVector
 
-async function describePart(content: ContentHash, place: string, part: LoraPart): Promise<string> {
+/** Words for it; its tensors join the others. */
+function describePart(tensors: Tensor[], place: string, part: LoraPart): string {
   // In an order of their own, whatever the object's.
   const { rank, scale, a, b, magnitude, bias, loraBias } = part
-  const named = Object.entries({ a, b, magnitude, bias, loraBias })
-  const tensors = named.flatMap(([name, tensor]): Named[] => (tensor ? [[name, tensor]] : []))
   // A double prints as the shortest decimal that reads back as itself (and -0 as 0, which computes the same).
   const words = [`${place} rank ${rank} scale ${scale}`]
-  for (const tensor of tensors) words.push(await describe(content, tensor))
+  for (const [name, tensor] of Object.entries({ a, b, magnitude, bias, loraBias })) {
+    if (tensor) words.push(describe(tensors, name, tensor))
+  }
   return words.join(' ')
 }
 
-async function describeChange(
-  content: ContentHash,
-  module: string,
-  { lora, rows }: VocabularyChange = {},
-): Promise<string[]> {
+function describeChange(tensors: Tensor[], module: string, { lora, rows }: VocabularyChange = {}): string[] {
   const tokens = rows?.tokens ? `tokens ${rows.tokens.join(' ')}` : 'every token'
   return [
-    ...(lora ? [await describePart(content, module, lora)] : []),
-    ...(rows ? [await describe(content, [`${module} rows ${tokens}`, rows.matrix])] : []),
+    ...(lora ? [describePart(tensors, module, lora)] : []),
+    ...(rows ? [describe(tensors, `${module} rows ${tokens}`, rows.matrix)] : []),
   ]
 }
 
-async function describe(content: ContentHash, [name, { dtype, shape, bytes }]: Named): Promise<string> {
-  await content.add(bytes)
-  return `${name} ${dtype} ${shape.join('x')}`
+function describe(tensors: Tensor[], name: string, tensor: Tensor): string {
+  tensors.push(tensor)
+  return `${name} ${tensor.dtype} ${tensor.shape.join('x')}`
 }
 
-/** SHA-256 of the SHA-256 of each piece of what is added. */
-class ContentHash {
-  readonly #piece = new Uint8Array(PIECE_BYTES)
-  #length = 0
-  readonly #hashes = sha256.create()
-
-  async add(bytes: Uint8Array): Promise<void> {
+/** SHA-256, in hex, of the SHA-256 of each piece of their bytes. */
+async function hashOf(tensors: readonly Tensor[]): Promise<string> {
+  const sizes = tensors.map(({ dtype, shape: [rows, columns = 1] }) => rows * columns * FLOAT_BYTES[dtype])
+  const total = sizes.reduce((sum, size) => sum + size, 0)
+  const piece = new Uint8Array(Math.min(PIECE_BYTES, total))
+  const hashes = sha256.create()
+  let length = 0
+  for (const { bytes } of tensors) {
     for (let done = 0; done < bytes.byteLength; ) {
-      const part = bytes.subarray(done, done + PIECE_BYTES - this.#length)
-      this.#piece.set(part, this.#length)
-      this.#length += part.byteLength
+      const part = bytes.subarray(done, done + piece.byteLength - length)
+      piece.set(part, length)
+      length += part.byteLength
       done += part.byteLength
-      if (this.#length === PIECE_BYTES) await this.#hash()
+      if (length < piece.byteLength) continue
+      hashes.update(await hashPiece(piece))
+      length = 0
     }
   }
-
-  /** In hex. */
-  async end(): Promise<string> {
-    await this.#hash()
-    return bytesToHex(this.#hashes.digest())
-  }
-
-  async #hash(): Promise<void> {
-    this.#hashes.update(await hashPiece(this.#piece.subarray(0, this.#length)))
-    this.#length = 0
-  }
+  if (length > 0) hashes.update(await hashPiece(piece.subarray(0, length)))
+  return bytesToHex(hashes.digest())
 }
 
 /** Pages that are not served securely have no `subtle`; the result is the same. */
