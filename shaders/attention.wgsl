@@ -4,7 +4,8 @@
 //         positions in aligned groups of as many as it has lanes. GROUPS groups at once, each lane scores one position of
 //         each; then, group by group, the lanes share their weights and each sums values over its own elements of the
 //         head. x of the grid covers the key/value heads times the teams that each takes, y the parts of the listed runs
-//         of rows, and z the splits when the step has several.
+//         of rows, and z the splits when the step has several. Teams of a workgroup lie over neighbouring parts: they read
+//         the same at nearly the same time, so that the cache of a core gives to all of them what one has read.
 // Data.   q: the first part of each row of qkv, [rows, (heads + 2 kv_heads) * head_dim]; keys, values [slot, kv_heads,
 //         head_dim] in blocks of BLOCK slots that the rows' block table names; out [rows, heads * head_dim], as
 //         activations are stored; partials [rows, splits, heads] of (m, l, -, -) and the head's unnormalised sum. Lanes
@@ -52,16 +53,16 @@ struct Params {
 @compute @workgroup_size(WORKGROUP)
 fn main(team: Team, @builtin(workgroup_id) group: vec3<u32>) {
   let teams = (SHARE + HEADS - 1u) / HEADS; // of a key/value head
-  let index = team_index(team, group.x);
-  if (team_beyond(index, params.kv_heads * teams)) { return; }
-  let run = run_at(RUNS, group.y / PARTS);
-  let row_first = run.row_start + group.y % PARTS * ROWS;
+  let part = team_index(team, group.y);
+  if (team_beyond(part, num_runs(RUNS) * PARTS)) { return; }
+  let run = run_at(RUNS, part / PARTS);
+  let row_first = run.row_start + part % PARTS * ROWS;
   let row_end = min(row_first + ROWS, run.row_start + run.row_count);
   if (row_first >= row_end) { return; }
   let lane = team_lane(team);
   let lanes = team_lanes(team);
-  let kv_head = index / teams;
-  let share_first = index % teams * HEADS;
+  let kv_head = group.x / teams;
+  let share_first = group.x % teams * HEADS;
   let heads = params.kv_heads * SHARE;
   let blocks = row_blocks(row_first) + params.fold;
 
@@ -116,7 +117,7 @@ fn main(team: Team, @builtin(workgroup_id) group: vec3<u32>) {
     var most: array<f32, QUERIES>;
     for (var q = 0u; q < QUERIES; q++) { most[q] = LOWEST; }
     var total = array<f32, QUERIES>(); // of this lane's positions
-    var part = array<vec4<f32>, QUERIES * LANE4>();
+    var sums = array<vec4<f32>, QUERIES * LANE4>();
 
     for (var at = seen_begin - seen_begin % lanes; at < seen_end; at += lanes * GROUPS) {
       var key: array<u32, GROUPS>;
@@ -157,7 +158,7 @@ fn main(team: Team, @builtin(workgroup_id) group: vec3<u32>) {
             let weight = select(0.0, exp(score - more), sees);
             most[q] = more;
             total[q] = fma(total[q], shrink, weight);
-            for (var i = 0u; i < LANE4; i++) { part[q * LANE4 + i] *= shrink; }
+            for (var i = 0u; i < LANE4; i++) { sums[q * LANE4 + i] *= shrink; }
             team_put(team, q, weight);
           }
         }
@@ -175,7 +176,7 @@ fn main(team: Team, @builtin(workgroup_id) group: vec3<u32>) {
               let weight = vec4<f32>(team_get(team, n * HEADS + h, position - base));
               for (var i = 0u; i < LANE4; i++) {
                 let j = (n * HEADS + h) * LANE4 + i;
-                part[j] = fma(weight, vs[i], part[j]);
+                sums[j] = fma(weight, vs[i], sums[j]);
               }
             }
           }
@@ -200,7 +201,7 @@ fn main(team: Team, @builtin(workgroup_id) group: vec3<u32>) {
       for (var i = 0u; i < LANE4; i++) {
         let d = lane + i * lanes;
         if (d >= HEAD4) { continue; }
-        var sum = part[q * LANE4 + i];
+        var sum = sums[q * LANE4 + i];
         if (splits == 1u && split > begins[n] / SPLIT) { sum = merge_sum(factors, partials[at + d], sum); }
         if (splits > 1u || split < split_last) {
           partials[at + d] = sum;

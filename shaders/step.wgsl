@@ -37,12 +37,15 @@ fn tile_at(tiles: u32, tile: u32) -> Tile {
   return Tile(step_words[at], step_words[at + 1u], step_words[at + 2u]);
 }
 
-/// Rows that follow each other in one sequence. `runs` is the word of the header that says where their list begins.
+/// Rows that follow each other in one sequence. `runs` is the word of the header that says where their list begins; two
+/// words behind it stands how many there are.
 struct Run { row_start: u32, row_count: u32 }
 fn run_at(runs: u32, i: u32) -> Run {
   let at = step_words[runs] + i * STEP_RUN_WORDS;
   return Run(step_words[at], step_words[at + 1u]);
 }
+
+fn num_runs(runs: u32) -> u32 { return step_words[runs + 2u]; }
 
 /// Where the i-th logits row begins in step_words.
 fn logits_at(i: u32) -> u32 { return step_words[5] + i * STEP_LOGITS_WORDS; }

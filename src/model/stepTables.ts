@@ -132,8 +132,10 @@ export class StepTables {
     const adjustedOffset = this.#reserve(adjusted)
     this.words.set([shape.rows, shape.tiles, shape.logits, rowsOffset, tilesOffset, logitsOffset, shape.splits])
     const headTiles = this.#reserve((shape.headTiles ?? 0) * TILE_WORDS)
-    const runs = this.#reserve((shape.runs ?? 0) * RUN_WORDS)
-    this.words.set([adjusted, adjustedOffset, headTiles, runs, this.#reserve((shape.singles ?? 0) * RUN_WORDS)], 7)
+    const { runs = 0, singles = 0 } = shape
+    const runsOffset = this.#reserve(runs * RUN_WORDS)
+    const singlesOffset = this.#reserve(singles * RUN_WORDS)
+    this.words.set([adjusted, adjustedOffset, headTiles, runsOffset, singlesOffset, runs, singles], 7)
   }
 
   /** Appends a list (such as a block table) and returns its offset in words. */

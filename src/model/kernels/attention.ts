@@ -79,6 +79,9 @@ function teamWork(
   return { teamRows, teamHeads: Math.ceil(share / teams), teams, laneVectors }
 }
 
+/** One where teams have barriers: rows that see more would let others wait. */
+const teamsOf = ({ subgroups }: Capabilities, { teams = 1 }: AttentionTuning): number => (subgroups ? teams : 1)
+
 /** Word of the step's header that says where the list of runs is, and their most rows. */
 const RUN_LISTS: Readonly<Record<RunKind, { readonly word: number; readonly rows: number }>> = {
   runs: { word: 10, rows: RUN_ROWS },
@@ -101,7 +104,7 @@ export function attentionKernel(
   { heads, kvHeads, headDim }: AttentionShape,
   { of, tuning = defaultTuning(can).attention[of], cache = 'F32', activations = 'F32' }: AttentionVariant,
 ): KernelChoice {
-  const team = teamShape(can, tuning.teams)
+  const team = teamShape(can, teamsOf(can, tuning))
   const { teamRows, teamHeads, laneVectors } = teamWork(can, { heads, kvHeads, headDim }, tuning)
   const list = RUN_LISTS[of]
   return {
@@ -169,7 +172,8 @@ export function attentionGrid(
   splits: number,
 ): Grid {
   const { teamRows, teams } = teamWork(can, shape, tuning)
-  return [teamGrid(can, shape.kvHeads * teams, tuning.teams), count * (RUN_LISTS[of].rows / teamRows), splits]
+  const parts = count * (RUN_LISTS[of].rows / teamRows)
+  return [shape.kvHeads * teams, teamGrid(can, parts, teamsOf(can, tuning)), splits]
 }
 
 /** For steps of several splits. */

@@ -30,6 +30,7 @@ export interface AttentionTuning {
   readonly sums: number
   /** Groups of positions that are scored at once: how often a query is used once it is shown to the other lanes. */
   readonly groups: number
+  /** Teams of a workgroup, which lie over neighbouring rows and read the same keys and values: see teamShape. Default 1. */
   readonly teams?: number
 }
 
@@ -94,7 +95,7 @@ export function defaultTuning({ software }: Capabilities): KernelTuning {
     attention: {
       singles: { rows: 1, sums: 8, groups: 1 },
       // Half of what single rows take (`lorikeet bench kernels`, attention prefill), though sums spill: loads cost more.
-      runs: software ? { rows: 4, sums: 24, groups: 2 } : { rows: 4, sums: 8, groups: 2 },
+      runs: software ? { rows: 4, sums: 24, groups: 2 } : { rows: 4, sums: 8, groups: 2, teams: 4 },
     },
     splits: { 1: true, 4: true, 16: true, 64: !software },
     norm: { loads: software ? 1 : 4 },

@@ -206,36 +206,40 @@ function rowTunables(can: Capabilities, spec: ModelSpec): readonly Tunable[] {
   ]
 }
 
-/** [rows, sums, groups] of attention. A software device takes seconds to compile one. */
-const SHAPES: Readonly<Record<RunKind, readonly (readonly [rows: number, sums: number, groups: number])[]>> = {
+/** [rows, sums, groups, teams] of attention. A software device takes seconds to compile one. */
+const SHAPES: Readonly<
+  Record<RunKind, readonly (readonly [rows: number, sums: number, groups: number, teams: number])[]>
+> = {
   // biome-ignore format: a table
-  runs: [[4, 8, 2], [4, 16, 2], [8, 16, 2], [4, 8, 1], [2, 8, 1]],
+  runs: [[4, 16, 2, 4], [8, 16, 2, 4], [4, 8, 2, 4], [4, 8, 2, 1], [4, 8, 1, 4], [2, 8, 1, 1]],
   // biome-ignore format: a table
-  singles: [[1, 8, 1], [1, 8, 2], [1, 16, 1], [1, 4, 1]],
+  singles: [[1, 8, 2, 1], [1, 16, 1, 1], [1, 8, 1, 4], [1, 4, 1, 1], [1, 8, 1, 1]],
 }
 const SOFTWARE_SHAPES: typeof SHAPES = {
   // biome-ignore format: a table
-  runs: [[4, 24, 2], [4, 8, 2]],
+  runs: [[4, 8, 2, 1], [4, 24, 2, 1]],
   // biome-ignore format: a table
-  singles: [[1, 8, 1], [1, 16, 1], [1, 4, 1]],
+  singles: [[1, 16, 1, 1], [1, 4, 1, 1], [1, 8, 1, 1]],
 }
+
+const labelOf = ({ rows, sums, groups, teams }: AttentionTuning): string =>
+  `${rows} rows, ${sums} sums, ${groups} groups${inTeams(teams)}`
 
 function attentionTunable(can: Capabilities, spec: ModelSpec, of: RunKind): Tunable {
   const shape = { heads: spec.numHeads, kvHeads: spec.numKvHeads, headDim: spec.headDim }
   const small = { heads: spec.numHeads / spec.numKvHeads, kvHeads: 1, headDim: spec.headDim }
   const shapes = (can.software ? SOFTWARE_SHAPES : SHAPES)[of]
-  const plain: readonly AttentionTuning[] = shapes.map(([rows, sums, groups]) => ({ rows, sums, groups }))
-  const tunings = [...plain.slice(0, 2), ...moreTeams(can).map((teams) => ({ ...plain[0]!, teams })), ...plain.slice(2)]
+  const tunings: readonly AttentionTuning[] = shapes.map(([rows, sums, groups, teams]) => ({
+    rows,
+    sums,
+    groups,
+    teams,
+  }))
   return {
-    ...choice(
-      `attention, ${of}`,
-      tunings,
-      ({ rows, sums, groups, teams }) => `${rows} rows, ${sums} sums, ${groups} groups${inTeams(teams)}`,
-      {
-        read: ({ attention }) => attention[of],
-        with: (tuning, value) => ({ ...tuning, attention: { ...tuning.attention, [of]: value } }),
-      },
-    ),
+    ...choice(`attention, ${of}`, tunings, labelOf, {
+      read: ({ attention }) => attention[of],
+      with: (tuning, value) => ({ ...tuning, attention: { ...tuning.attention, [of]: value } }),
+    }),
     check: async () => {
       const { attentionProblem } = await problems()
       return attentionProblem(can, of, small, { rows: of === 'runs' ? 13 : 2, context: 37 }) // part of a run is left over

@@ -1,4 +1,5 @@
 import { describe, expect } from 'vitest'
+import type { Capabilities } from '../../../src/gpu/capabilities.ts'
 import {
   ATTENTION_SPLIT,
   type AttentionShape,
@@ -78,6 +79,7 @@ async function run(
   window: number | null,
   splits: number,
   tuning?: AttentionTuning,
+  can: Capabilities = bench.gpu.can,
 ): Promise<Float32Array> {
   const params = await bench.upload('params', attentionParams(shape, window))
   const step = await bench.upload('step', stepWordsOf({ rows, splits }))
@@ -89,9 +91,9 @@ async function run(
     if (lists[of].length === 0) continue
     const variant = { of, ...(of === 'runs' && tuning && { tuning }) }
     await bench.run(
-      attentionKernel(bench.gpu.can, shape, variant),
+      attentionKernel(can, shape, variant),
       { params, step, qkv, keys, values, out, partials },
-      attentionGrid(bench.gpu.can, shape, variant, lists[of].length, splits),
+      attentionGrid(can, shape, variant, lists[of].length, splits),
     )
   }
   if (splits > 1) {
@@ -157,13 +159,16 @@ describe.each(TEAM_DEVICES)('attention $name', ({ it, subgroups }) => {
     ])
     for (const window of [null, 20]) {
       const single = await run(bench, alone(made), window, 1)
-      for (const [rows, sums, groups] of [
-        [1, 2, 3],
-        [2, 6, 1],
-        [8, 16, 2],
+      for (const [rows, sums, groups, teams] of [
+        [1, 2, 3, 1],
+        [2, 6, 1, 4],
+        [8, 16, 2, 2],
       ] as const) {
-        expect(await run(bench, made, window, 1, { rows, sums, groups })).toEqual(single)
+        expect(await run(bench, made, window, 1, { rows, sums, groups, teams })).toEqual(single)
       }
+      // Subgroups might be larger than they are: there are teams to spare.
+      const wide = { ...bench.gpu.can, subgroupMaxSize: 2 * bench.gpu.can.subgroupMaxSize }
+      expect(await run(bench, made, window, 1, { rows: 2, sums: 6, groups: 1, teams: 2 }, wide)).toEqual(single)
     }
   })
 
