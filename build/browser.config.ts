@@ -6,7 +6,7 @@
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vite'
 import { browserHost } from './browserHost.ts'
-import { CHUNKS, MINIFY } from './output.ts'
+import { chunksOf, MINIFY } from './output.ts'
 import { quotedImports } from './quotedImports.ts'
 import { tokenizerParts } from './tokenizerParts.ts'
 import { wgslText } from './wgslText.ts'
@@ -29,7 +29,7 @@ export default defineConfig({
         minify: MINIFY,
         entryFileNames: '[name].js',
         chunkFileNames: 'chunks/[name]-[hash].js',
-        codeSplitting: CHUNKS,
+        codeSplitting: chunksOf(2),
       },
     },
   },

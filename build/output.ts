@@ -20,9 +20,11 @@ interface Chunk {
  * What entries and lazy parts need at the start is one chunk, and not one for every set of parts that have it in common: two dozen
  * small files, each of which would have to be fetched before anything runs. What the first adapter needs is another.
  */
-export const CHUNKS: { groups: Chunk[] } = {
-  groups: [
-    { name: 'engine', tags: ['$initial'], minShareCount: 2, priority: 2 },
-    { name: 'adapters', test: /[\\/](readAdapter|uploading|adapterTexts)\.ts$/, priority: 1 },
-  ],
+export function chunksOf(numEntries: number): { groups: Chunk[] } {
+  return {
+    groups: [
+      { name: 'engine', tags: ['$initial'], minShareCount: numEntries, priority: 2 },
+      { name: 'adapters', test: /[\\/](readAdapter|uploading|adapterTexts)\.ts$/, priority: 1 },
+    ],
+  }
 }

@@ -2,7 +2,7 @@
 import { fileURLToPath } from 'node:url'
 import type { Plugin, UserConfig } from 'vite'
 import { browserHost } from '../build/browserHost.ts'
-import { CHUNKS } from '../build/output.ts'
+import { chunksOf } from '../build/output.ts'
 import { tokenizerParts } from '../build/tokenizerParts.ts'
 import { wgslText } from '../build/wgslText.ts'
 import { modelsBesidePage } from './build/models.ts'
@@ -22,7 +22,7 @@ const config: UserConfig = {
   root: here('.'),
   base: './',
   plugins: [...engine(), modelsBesidePage(model), pageShell()],
-  worker: { format: 'es', plugins: engine, rolldownOptions: { output: { codeSplitting: CHUNKS } } },
+  worker: { format: 'es', plugins: engine, rolldownOptions: { output: { codeSplitting: chunksOf(1) } } },
   build: {
     target: 'es2022',
     outDir: '../dist/demo',
