@@ -37,12 +37,15 @@ const COMPILE_MS = 2_000
 const COMPILE_TIMES = 4
 /** Starts at which a candidate may be too slow to compile before it is left for good. */
 const MOST_ATTEMPTS = 3
-/** Timings of each of two candidates; fewer on a device so slow that they would take longer than ROUNDS_MS. */
-const ROUNDS = 5
+/** Timings of each of two candidates, the first of which only finds out how often to repeat; fewer where they take long. */
 const LEAST_ROUNDS = 3
+const ROUNDS = 5
 const ROUNDS_MS = 75
-/** What a candidate must be better by than the one that is used. */
+/** Of one that seems to be better: a machine with other work is fast for a moment now and then. */
+const MOST_ROUNDS = 9
+/** What it must be better by than the one that is used, and in which share of the rounds it must be. */
 const GAIN = 1.03
+const WON = 0.75
 /** Who is behind by so much after LEAST_ROUNDS has lost. */
 const LOST = 1.3
 
@@ -126,11 +129,11 @@ export class Tuner {
       const { [label]: _, ...slow } = before.slow
       const times = await this.#time(open)
       if (!times) return null
-      const [one, two] = times
+      const [one, two] = times.ms
       if (two === undefined) return { chosen: label, ms: { [label]: one! }, rejected, slow }
       const usedMs = before.ms[before.chosen] ?? one!
       const ms = { ...before.ms, [before.chosen]: usedMs, [label]: (two / one!) * usedMs }
-      return { chosen: two * GAIN < one! ? label : before.chosen, ms, rejected, slow }
+      return { chosen: times.isBetter ? label : before.chosen, ms, rejected, slow }
     } finally {
       for (const trial of open) trial.close()
     }
@@ -155,23 +158,41 @@ export class Tuner {
     }
   }
 
-  /** The shortest time of each, by turns; null where the port said that it is over. */
-  async #time(trials: readonly Trial[]): Promise<readonly number[] | null> {
-    const best = trials.map(() => Infinity)
+  /** A usual time of each, taken by turns, and whether the second is better; null where the port said that it is over. */
+  async #time(
+    trials: readonly Trial[],
+  ): Promise<{ readonly ms: readonly number[]; readonly isBetter: boolean } | null> {
+    const times: number[][] = trials.map(() => [])
     const start = this.#timedMs
-    for (let round = 0; round < ROUNDS; round++) {
-      const isClear = Math.max(...best) > LOST * Math.min(...best) || this.#timedMs - start > ROUNDS_MS
-      if (round >= LEAST_ROUNDS && isClear) break
+    for (let round = 0; round < MOST_ROUNDS; round++) {
+      if (round >= LEAST_ROUNDS && isSettled(times, round, this.#timedMs - start)) break
       for (const [i, trial] of trials.entries()) {
         if (!(await this.#port.rest())) return null
         const begin = this.#port.now()
         const taken = await trial.time()
         this.#timedMs += this.#port.now() - begin
-        if (round > 0) best[i] = Math.min(best[i]!, taken) // the first finds out how often to repeat
+        if (round > 0) times[i]!.push(taken)
       }
     }
-    return best
+    const [used = [], other = []] = times
+    const won = other.filter((ms, round) => ms < used[round]!).length
+    return { ms: times.map(middle), isBetter: isAhead(times) && won >= WON * other.length }
   }
+}
+
+function middle(values: readonly number[]): number {
+  return values.toSorted((one, other) => one - other)[values.length >> 1]!
+}
+
+/** By the shortest of each: what else a machine does makes a time longer, never shorter. */
+function isAhead([used, other]: readonly (readonly number[])[]): boolean {
+  return other !== undefined && Math.min(...other) * GAIN < Math.min(...used!)
+}
+
+/** Nothing would change what is known after so many rounds, or nobody has the time for it. */
+function isSettled(times: readonly (readonly number[])[], round: number, spentMs: number): boolean {
+  const [used = 0, other = 0] = times.map((each) => Math.min(...each))
+  return spentMs > ROUNDS_MS || other > LOST * used || (round >= ROUNDS && !isAhead(times))
 }
 
 /** Left for good when it was so at MOST_ATTEMPTS starts. */
