@@ -149,6 +149,9 @@ describe('a mixed batch on llama-tiny', () => {
     const base = await cost(SHARING.map((_, i) => span(i, null)))
     const mixed = await cost(PLAIN.map((voice, i) => span(i, voice)))
     const attentionOnly = await cost([span(0, 'qv-r8'), span(1, null)])
+    const chunk: Span = { ...span(0, null), tokens: [7, 8, 9], logits: [] }
+    const prompt = await cost([chunk])
+    const promptAndRow = await cost([chunk, span(1, null)])
     const nothingElse = {
       passes: 1,
       submits: 1,
@@ -161,10 +164,14 @@ describe('a mixed batch on llama-tiny', () => {
     const one = async (voice: string) => await cost([span(0, voice), span(1, null)])
     const others = new Map<string, Awaited<ReturnType<typeof cost>>>()
     for (const voice of OTHERS) if (voice !== DEEPER) others.set(voice, await one(voice))
-    for (const counters of [base, mixed, attentionOnly, ...others.values()]) expect(counters).toMatchObject(nothingElse)
+    for (const counters of [base, mixed, attentionOnly, promptAndRow, ...others.values()])
+      expect(counters).toMatchObject(nothingElse)
     const { numLayers } = runtime.spec
     // Besides the layers: embedding, final norm, lm_head, sampler.
     expect((base.dispatches - 4) / numLayers).toBe(9)
+    // A prompt whose logits nobody wants has none of the last three. Attention does its rows apart from single ones.
+    expect((prompt.dispatches - 1) / numLayers).toBe(9)
+    expect((promptAndRow.dispatches - 4) / numLayers).toBe(10)
     expect((mixed.dispatches - base.dispatches) / numLayers).toBe(8)
     expect((attentionOnly.dispatches - base.dispatches) / numLayers).toBe(2)
     // What each kind adds to the step: in every layer, and outside of them.
