@@ -23,7 +23,7 @@ export function lineCells(line: Line, reported: Reported): readonly string[] {
     show(exact ?? median),
     show(cpu),
     typeof reported === 'string' ? `failed: ${reported}` : verdict(line, found),
-    scriptOf(line),
+    scriptOf(line, reported),
   ]
 }
 
@@ -64,7 +64,8 @@ function showFigure(value: number, unit: string | undefined): string {
   return Number.isInteger(value) || Math.abs(value) >= 100 ? showNumber(value) : value.toFixed(2)
 }
 
-function scriptOf({ piece }: Line): string {
+/** One that is run by hand is named with what it found. */
+function scriptOf({ piece }: Line, reported: Reported): string {
   const found = PIECES.find(({ name }) => name === piece)
-  return found ? `bench/${found.script}.ts` : ''
+  return found && (reported !== undefined || !found.isByHand) ? `bench/${found.script}.ts` : ''
 }

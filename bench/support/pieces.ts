@@ -32,6 +32,7 @@ export const PIECES: readonly Piece[] = [
   { name: 'residents', script: 'residents', args: ['--rounds=12'], quick: ['--rounds=1', '--layers=4'], minutes: 0.7 },
   { name: 'distance', script: 'distance', args: ['--rounds=15'], quick: ['--rounds=1'], minutes: 0.4 },
   { name: 'profile', script: 'profile', args: ['--rounds=7'], quick: ['--rounds=1'], minutes: 1 },
+  { name: 'peers', script: 'peers', args: [], quick: [], isByHand: true, minutes: 20 },
   { name: 'scaling', script: 'scaling', args: ['--rounds=7'], quick: ['--rounds=1', '--layers=4'], minutes: 1 },
   {
     name: 'many-adapters-tiny',
