@@ -1,7 +1,7 @@
 /**
- * Brings a checkpoint to the GPU, tensor by tensor in slices of at most 16 MiB: matrices in the width of the file with
- * the projections of a group below each other, vectors (norm gains, biases) widened to f32 in one buffer. JavaScript
- * never holds more than a slice.
+ * Brings a checkpoint to the GPU in the order of its files: matrices in their width with the projections of a group below
+ * each other, vectors (norm gains, biases) widened to f32 in one buffer. While a stretch goes up the next is read, and
+ * JavaScript never holds more than these two.
  */
 import { abortReason, invariant, LorikeetError } from '../errors.ts'
 import type { Gpu } from '../gpu/gpu.ts'
@@ -9,9 +9,12 @@ import type { Tracked } from '../gpu/ledger.ts'
 import type { Checkpoint } from '../weights/checkpoint.ts'
 import { FLOAT_BYTES, type FloatDtype, toFloat32 } from '../weights/dtype.ts'
 import type { TensorInfo } from '../weights/safetensors.ts'
-import { readTensor, SLICE_BYTES, tensorSlices } from '../weights/tensorData.ts'
+import { readTensors } from '../weights/tensorRuns.ts'
 import { type Matrix, shardSpecs, uploadRows } from './matrix.ts'
 import { GROUPS, type Group, groupModules, groupShape, type ModelSpec } from './spec.ts'
+
+/** Of what comes from a server, in one request. */
+const REQUEST_BYTES = 16 * 1024 * 1024
 
 /** A slice of the vector buffer: f32, bound by offset. */
 export type Vector = GPUBufferBinding
@@ -228,27 +231,37 @@ class WeightLoader {
   }
 
   async #fillVectors(target: Tracked): Promise<void> {
+    const places = new Map<TensorInfo, number[]>()
     for (const { parts, byteOffset } of this.#vectors) {
       let at = byteOffset
       for (const part of parts) {
-        const values = toFloat32(await readTensor(part, this.#signal), part.dtype as FloatDtype)
-        await this.#gpu.upload(target, at, new Uint8Array(values.buffer))
-        at += values.byteLength
-        this.#advance(part.byteLength)
+        places.set(part, [...(places.get(part) ?? []), at])
+        at += 4 * part.shape[0]!
+      }
+    }
+    for await (const { tensor, firstRow, bytes } of readTensors(places.keys(), this.#signal, REQUEST_BYTES)) {
+      const values = new Uint8Array(toFloat32(bytes, tensor.dtype as FloatDtype).buffer)
+      for (const at of places.get(tensor)!) {
+        await this.#gpu.upload(target, at + 4 * firstRow, values)
+        this.#advance(bytes.byteLength)
       }
     }
   }
 
   async #fillMatrices(): Promise<void> {
-    const scratch = new ArrayBuffer(SLICE_BYTES)
+    const places = new Map<TensorInfo, { readonly matrix: Matrix; readonly firstRow: number }[]>()
     for (const { matrix, parts } of this.#fills) {
-      let start = 0
+      let firstRow = 0
       for (const part of parts) {
-        for await (const { byteOffset, bytes } of tensorSlices(part, SLICE_BYTES, this.#signal, scratch)) {
-          await uploadRows(this.#gpu, matrix, start + byteOffset, bytes)
-          this.#advance(bytes.byteLength)
-        }
-        start += part.shape[0]! * matrix.cols * FLOAT_BYTES[matrix.dtype]
+        places.set(part, [...(places.get(part) ?? []), { matrix, firstRow }])
+        firstRow += part.shape[0]!
+      }
+    }
+    for await (const { tensor, firstRow, bytes } of readTensors(places.keys(), this.#signal, REQUEST_BYTES)) {
+      for (const { matrix, firstRow: start } of places.get(tensor)!) {
+        const rowBytes = matrix.cols * FLOAT_BYTES[matrix.dtype]
+        await uploadRows(this.#gpu, matrix, (start + firstRow) * rowBytes, bytes)
+        this.#advance(bytes.byteLength)
       }
     }
   }

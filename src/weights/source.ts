@@ -9,6 +9,8 @@ export interface RandomAccess {
   readonly name: string
   /** Bytes in all. */
   readonly size: number
+  /** Each read is a request to somewhere: few large ones are better than many. */
+  readonly isFar?: boolean
   /** `length` bytes from `offset`, in a buffer of their own. Throws SourceError. */
   read(offset: number, length: number, signal?: AbortSignal): Promise<Uint8Array>
   /** Fills `target` from `offset`, so that one buffer can serve a whole file. Throws SourceError. */

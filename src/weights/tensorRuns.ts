@@ -6,7 +6,7 @@
 import type { TensorInfo } from './safetensors.ts'
 import type { RandomAccess } from './source.ts'
 
-/** Longest stretch, unless a single row is longer. */
+/** Longest stretch, unless a single row is longer. A longer one would leave the processor's caches before it is used. */
 const RUN_BYTES = 2 * 1024 * 1024
 
 /** Whole rows of a tensor, or all of it. */
@@ -34,13 +34,15 @@ interface Run {
 
 /**
  * Reads each of `tensors` once, in the order in which they lie in their files.
+ * @param farBytes longest stretch from where each read is a request
  * @throws SourceError, the signal's reason
  */
 export async function* readTensors(
   tensors: Iterable<TensorInfo>,
   signal?: AbortSignal,
+  farBytes: number = RUN_BYTES,
 ): AsyncGenerator<TensorRows, void, undefined> {
-  const runs = runsOf(tensors)
+  const runs = runsOf(tensors, farBytes)
   const longest = runs.reduce((most, { start, end }) => Math.max(most, end - start), 0)
   const buffers = runs.slice(0, 2).map(() => new Uint8Array(longest))
   const read = (index: number): Promise<Uint8Array> | null => {
@@ -67,7 +69,7 @@ export async function* readTensors(
   }
 }
 
-function runsOf(tensors: Iterable<TensorInfo>): readonly Run[] {
+function runsOf(tensors: Iterable<TensorInfo>, farBytes: number): readonly Run[] {
   const bySource = new Map<RandomAccess, TensorInfo[]>()
   for (const tensor of new Set(tensors)) {
     const own = bySource.get(tensor.source)
@@ -76,9 +78,12 @@ function runsOf(tensors: Iterable<TensorInfo>): readonly Run[] {
   }
   const runs: Run[] = []
   for (const [source, own] of bySource) {
-    for (const part of own.sort((one, other) => one.byteOffset - other.byteOffset).flatMap(partsOf)) {
+    const maxBytes = source.isFar ? farBytes : RUN_BYTES
+    for (const part of own
+      .sort((one, other) => one.byteOffset - other.byteOffset)
+      .flatMap((tensor) => partsOf(tensor, maxBytes))) {
       const newest = runs.at(-1)
-      const goesOn = newest?.source === source && newest.end === part.start && part.end - newest.start <= RUN_BYTES
+      const goesOn = newest?.source === source && newest.end === part.start && part.end - newest.start <= maxBytes
       const run = goesOn ? newest : { source, start: part.start, end: part.start, parts: [] }
       if (!goesOn) runs.push(run)
       run.end = part.end
@@ -89,12 +94,12 @@ function runsOf(tensors: Iterable<TensorInfo>): readonly Run[] {
 }
 
 /** A tensor in stretches of whole rows. */
-function partsOf(tensor: TensorInfo): readonly Part[] {
+function partsOf(tensor: TensorInfo, maxBytes: number): readonly Part[] {
   const { byteOffset, byteLength, shape } = tensor
   const rows = shape[0] ?? 1
-  if (byteLength <= RUN_BYTES) return [{ tensor, firstRow: 0, start: byteOffset, end: byteOffset + byteLength }]
+  if (byteLength <= maxBytes) return [{ tensor, firstRow: 0, start: byteOffset, end: byteOffset + byteLength }]
   const rowBytes = byteLength / rows
-  const most = Math.max(1, Math.floor(RUN_BYTES / rowBytes))
+  const most = Math.max(1, Math.floor(maxBytes / rowBytes))
   return Array.from({ length: Math.ceil(rows / most) }, (_, i) => {
     const start = byteOffset + i * most * rowBytes
     return { tensor, firstRow: i * most, start, end: Math.min(start + most * rowBytes, byteOffset + byteLength) }

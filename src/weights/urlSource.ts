@@ -26,6 +26,7 @@ export async function openUrl(url: string | URL, options: UrlOptions = {}): Prom
 }
 
 class UrlSource extends Source {
+  readonly isFar = true
   readonly #client: RangeClient
   readonly #etag: string | null
   #head: Uint8Array | null

@@ -79,6 +79,14 @@ describe('readTensors', () => {
     ])
   })
 
+  it('asks a server for more at once, as much as it is told', async () => {
+    const { source, reads } = counting('file', new Uint8Array(10 * MIB))
+    const far = { ...source, isFar: true }
+    const tensors = [tensor(far, 0, 3 * MIB, 3), tensor(far, 3 * MIB, MIB), tensor(far, 4 * MIB, 6 * MIB, 6)]
+    for await (const _ of readTensors(tensors, undefined, 4 * MIB));
+    expect(reads.map(([, length]) => length / MIB)).toEqual([4, 4, 2])
+  })
+
   it('has the next stretch on its way and no more, and leaves none under way', async () => {
     const file = counting('file', new Uint8Array(10 * MIB))
     let underWay = 0
