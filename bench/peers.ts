@@ -1,16 +1,21 @@
 /**
  * lorikeet beside other runtimes on the same device (S4, S5 and S6 of docs/performance.md): llama.cpp on Vulkan and on the
  * CPU, ONNX Runtime on WebGPU. Every runtime is a process of its own that is asked in turn (bench/peers/rig.ts); rounds are
- * interleaved, and each begins with another. A runtime that is not given is left out. They are not part of this repository:
+ * interleaved, and each begins with another. A runtime that is not given is left out. --into puts what is measured into an
+ * earlier report, so that the lines can be measured one by one. The others are not part of this repository:
  *
  *   npm install node-llama-cpp@3.22.1 @node-llama-cpp/linux-x64-vulkan@3.22.1
- *   pip install onnxruntime-webgpu==1.27.0 numpy gguf==0.19.0 safetensors==0.8.0
+ *   pip install onnxruntime-webgpu==1.27.0 onnx==1.23.2 numpy gguf==0.19.0 safetensors==0.8.0
  *   python bench/peers/make_gguf.py MODEL GGUF
- *   python -m onnxruntime_genai.models.builder -i MODEL -o ONNX -p int4 -e webgpu --extra_options int4_accuracy_level=4
+ *   python -m onnxruntime_genai.models.builder -i MODEL -o ONNX -p int4 -e webgpu -c CACHE --extra_options int4_accuracy_level=4
  *
- *   node bench/run.mjs bench/peers.ts --model=MODEL [--llama-package=…/node_modules/node-llama-cpp --llama-models=GGUF]
- *     [--llama-attention=plain|flash] [--ort-python=…/bin/python --ort-models=ONNX,ONNX] [--only=S4,S5,S6] [--rounds=3]
+ *   node bench/run.mjs bench/peers.ts --model=MODEL [--only=S4,S5,S6] [--rounds=3]
+ *     [--into=docs/perf/peers.json]
+ *     [--llama-package=…/node_modules/node-llama-cpp --llama-models=GGUF]
+ *     [--llama-attention=plain|flash] [--llama-threads=N] [--llama-batch=64]
+ *     [--ort-python=…/bin/python --ort-models=ONNX,ONNX]
  */
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { basename } from 'node:path'
 import type { Task, Timing } from './peers/rig.ts'
@@ -57,6 +62,8 @@ const rounds = numberOption('rounds', 3)
 const attention = textOption('llama-attention') ?? 'plain'
 /** Of llama.cpp on the CPU. They spin while they wait for each other: on a machine that others use, give fewer. */
 const threads = numberOption('llama-threads', availableParallelism())
+/** Rows of a llama.cpp step. Beyond 64 it takes its largest tile, which lavapipe needs many minutes to compile. */
+const llamaBatch = numberOption('llama-batch', 64)
 const only = textOption('only')?.split(',') ?? ['S4', 'S5', 'S6']
 const cases = CASES.filter(({ key }) => only.some((line) => key.startsWith(line)))
 const modelFolder = textOption('model')
@@ -69,7 +76,15 @@ function commands(): { readonly start: Map<string, readonly string[]>; readonly 
   const leftOut: string[] = []
   const [package_, models] = [textOption('llama-package'), textOption('llama-models')]
   if (package_ && models) {
-    const llama = (where: string) => [...script('llamaCpp'), package_, models, where, attention, `${threads}`]
+    const llama = (where: string) => [
+      ...script('llamaCpp'),
+      package_,
+      models,
+      where,
+      attention,
+      `${threads}`,
+      `${llamaBatch}`,
+    ]
     start.set('llama.cpp Vulkan', llama('vulkan'))
     start.set('llama.cpp CPU', llama('cpu'))
   } else leftOut.push('llama.cpp: --llama-package and --llama-models were not given')
@@ -167,13 +182,15 @@ function mixedOverPlain(): object {
   return { 'S5 lorikeet with 8 adapters over the best batch without': Object.fromEntries(ratios) }
 }
 
-console.log(
-  rounded({
-    rounds,
-    runtimes: Object.fromEntries(rigs.map(({ name, who }) => [name, who])),
-    ...(leftOut.length > 0 && { leftOut }),
-    ...Object.fromEntries(cases.map((each) => [each.key, reportOf(each)])),
-    ...mixedOverPlain(),
-  }),
-)
+const into = textOption('into')
+const report = rounded({
+  ...(into !== null && existsSync(into) && JSON.parse(readFileSync(into, 'utf8'))),
+  rounds,
+  runtimes: Object.fromEntries(rigs.map(({ name, who }) => [name, who])),
+  leftOut,
+  ...Object.fromEntries(cases.map((each) => [each.key, reportOf(each)])),
+  ...mixedOverPlain(),
+})
+console.log(report)
+if (into !== null) writeFileSync(into, `${report}\n`)
 for (const rig of rigs) await rig.close()

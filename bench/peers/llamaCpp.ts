@@ -3,7 +3,7 @@
  * values from round to round. Adapters belong to a context, so each has a context of its own and they take turns token by
  * token: as llama-server batches only requests of equal adapters, and without what changing a context's adapters costs there.
  * Arguments: the folder of the package node-llama-cpp, the folder that make_gguf.py wrote, vulkan or cpu, flash or plain
- * attention, threads on the CPU.
+ * attention, threads on the CPU, rows per step.
  */
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -36,10 +36,9 @@ interface NodeLlamaCpp {
 
 const PREFILL_CONTEXT = 768
 const DECODE_CONTEXT = 256
-const BATCH = 512
 const GREEDY = { temperature: 0, yieldEogToken: true }
 
-const [packageFolder, ggufFolder, where, attention, threads] = process.argv.slice(2)
+const [packageFolder, ggufFolder, where, attention, threads, batch] = process.argv.slice(2)
 // This file runs in Vite (bench/run.mjs); the package must not: it tries its binary in a process that it starts by its own path.
 process.execArgv.length = 0
 const importFile: (url: string) => Promise<NodeLlamaCpp> = runInThisContext('(url) => import(url)', {
@@ -80,7 +79,7 @@ function sequences(count: number, adapters: boolean): Promise<readonly Sequence[
 }
 
 async function plain(count: number): Promise<readonly Sequence[]> {
-  const context = await newContext({ sequences: count, contextSize: DECODE_CONTEXT, batchSize: BATCH })
+  const context = await newContext({ sequences: count, contextSize: DECODE_CONTEXT, batchSize: Number(batch) })
   return Array.from({ length: count }, () => context.getSequence())
 }
 
@@ -88,7 +87,7 @@ async function adapted(count: number): Promise<readonly Sequence[]> {
   const made: Sequence[] = []
   for (let i = 0; i < count; i++) {
     const lora = { adapters: [{ filePath: join(ggufFolder!, `adapter-${i}.gguf`) }] }
-    made.push((await newContext({ contextSize: DECODE_CONTEXT, batchSize: 64, lora })).getSequence())
+    made.push((await newContext({ contextSize: DECODE_CONTEXT, batchSize: Number(batch), lora })).getSequence())
   }
   return made
 }
@@ -124,7 +123,7 @@ async function decode({ prompts, output, adapters }: DecodeTask): Promise<Timing
 let prefilling: Sequence | null = null
 
 async function prefill({ prompt }: PrefillTask): Promise<Timing> {
-  prefilling ??= (await newContext({ contextSize: PREFILL_CONTEXT, batchSize: BATCH })).getSequence()
+  prefilling ??= (await newContext({ contextSize: PREFILL_CONTEXT, batchSize: Number(batch) })).getSequence()
   await prefilling.clearHistory()
   const clock = new Clock()
   for await (const token of prefilling.evaluate(prompt, GREEDY)) return clock.stop(prompt.length, [token])
@@ -141,7 +140,7 @@ await serveTasks(
     threads: Number(threads),
     attention,
     kvCache: 'F16',
-    rowsPerStep: BATCH,
+    rowsPerStep: Number(batch),
   },
   (task) => (task.kind === 'decode' ? decode(task) : prefill(task)),
 )

@@ -25,7 +25,7 @@ export class RigProcess {
     })
   }
 
-  /** @throws Error with the last line the process wrote */
+  /** @throws Error with what the process wrote at last */
   static async start(name: string, [program, ...args]: readonly string[]): Promise<RigProcess> {
     // llama.cpp passes over Vulkan devices that are a CPU unless they are named.
     const env = { GGML_VK_VISIBLE_DEVICES: '0', ...process.env }
@@ -58,7 +58,10 @@ export class RigProcess {
     try {
       for (;;) {
         const { value, done } = await this.#lines.next()
-        if (done) throw new Error(`ended: ${this.#said.trim().split('\n').at(-1)}`)
+        if (done)
+          throw new Error(
+            `${this.name} ended: ${/^\w*Error.*$/m.exec(this.#said)?.[0] ?? this.#said.trim().slice(-400)}`,
+          )
         if (value.startsWith('{"')) return JSON.parse(value)
       }
     } finally {
