@@ -146,7 +146,8 @@ fn main(team: Team, @builtin(workgroup_id) group: vec3<u32>) {
         }
       }
 
-      for (var base = at; base < min(seen_end, at + lanes * GROUPS); base += lanes) {
+      var base = at;
+      loop {
         for (var n = 0u; n < ROWS; n++) {
           let sees = base + lane >= begins[n] && base + lane < ends[n];
           let sees_any = ROWS == 1u || (base + lanes > begins[n] && base < ends[n]);
@@ -182,6 +183,8 @@ fn main(team: Team, @builtin(workgroup_id) group: vec3<u32>) {
           }
         }
         team_sync();
+        base += lanes;
+        if (GROUPS == 1u || base >= min(seen_end, at + lanes * GROUPS)) { break; } // with one group there is no loop
       }
     }
 
