@@ -95,8 +95,10 @@ export class AdapterPool {
   readonly #slabs: readonly Slab[]
   readonly #residents = new Map<number, Resident>()
   readonly #slots: ExtentAllocator
-  /** Of adapters in host memory that were here before. */
+  /** Of adapters in host memory. */
   readonly #plans = new WeakMap<HostAdapter, Plan>()
+  /** Null before the first adapter. */
+  #uploading: Uploading | null = null
   #prepare: PrepareAdapter = async () => () => undefined
 
   private constructor(
@@ -200,7 +202,7 @@ export class AdapterPool {
    * @throws AdapterTooLargeError when it would not fit an empty pool; GpuLostError; the signal's reason
    */
   async load(name: string, adapter: HostAdapter, signal?: AbortSignal): Promise<number | null> {
-    const parts = await part(() => import('./uploading.ts'))
+    const parts = (this.#uploading ??= await part(() => import('./uploading.ts')))
     const plan = this.#planOf(parts, adapter)
     const { sections, use } = plan
     this.#slabs.forEach(({ extents }, i) => {
@@ -248,6 +250,11 @@ export class AdapterPool {
     this.#bounce.destroy()
     this.table.destroy()
     for (const { buffer } of this.#slabs) buffer.destroy()
+  }
+
+  /** An adapter is in host memory and may be wanted: what can be worked out before is then no part of its arrival. */
+  expect(adapter: HostAdapter): void {
+    if (this.#uploading) this.#planOf(this.#uploading, adapter)
   }
 
   #planOf(parts: Uploading, adapter: HostAdapter): Plan {

@@ -16,7 +16,7 @@ import type { AdapterPool } from './pool.ts'
 import type { AdapterVersion } from './version.ts'
 
 /** What residency asks of the pool. */
-export type AdapterRoom = Pick<AdapterPool, 'load' | 'unload'>
+export type AdapterRoom = Pick<AdapterPool, 'load' | 'unload'> & Partial<Pick<AdapterPool, 'expect'>>
 
 /** The model is closed. */
 export class AdaptersClosedError extends LorikeetError {
@@ -88,6 +88,7 @@ export class Residency {
   put(version: AdapterVersion, adapter: HostAdapter): void {
     version.lastUse = ++this.#clock
     this.host.put(version, adapter)
+    this.#pool.expect?.(adapter)
   }
 
   /**
@@ -249,7 +250,10 @@ export class Residency {
       const reading = next && this.host.read(next, next === this.#oldest(() => true))
       if (!next || !reading) return
       reading.then(
-        () => this.#stir(),
+        () => {
+          if (next.adapter) this.#pool.expect?.(next.adapter)
+          this.#stir()
+        },
         (error) => {
           this.#arrivals.get(next)?.reject(error)
           this.#arrivals.delete(next)
