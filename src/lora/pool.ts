@@ -202,7 +202,8 @@ export class AdapterPool {
    * @throws AdapterTooLargeError when it would not fit an empty pool; GpuLostError; the signal's reason
    */
   async load(name: string, adapter: HostAdapter, signal?: AbortSignal): Promise<number | null> {
-    const parts = (this.#uploading ??= await part(() => import('./uploading.ts')))
+    const parts = this.#uploading ?? (await part(() => import('./uploading.ts')))
+    this.#uploading = parts
     const plan = this.#planOf(parts, adapter)
     const { sections, use } = plan
     this.#slabs.forEach(({ extents }, i) => {
