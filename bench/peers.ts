@@ -108,16 +108,17 @@ for (const [name, command] of start) {
   }
 }
 
-/** Asks each rig that can; `first` begins. */
+/** Asks each rig that can; `first` begins. One that fails is asked no more; what it has answered stays. */
 async function round(number: number, { key, needs, task }: Case, first: number): Promise<void> {
   for (let i = 0; i < rigs.length; i++) {
     const rig = rigs[(first + i) % rigs.length]!
-    if (!rig.who.can.includes(needs)) continue
+    if (rig.failure !== null || !rig.who.can.includes(needs)) continue
     const timing = await rig.ask(task(number))
-    console.error(
-      `${number < 0 ? 'warm-up' : `round ${number + 1}`}, ${key}, ${rig.name}: ${timing.seconds.toFixed(1)} s`,
-    )
-    if (number >= 0) rig.timings.set(key, [...(rig.timings.get(key) ?? []), timing])
+    const when = number < 0 ? 'warm-up' : `round ${number + 1}`
+    console.error(`${when}, ${key}, ${rig.name}: ${timing === null ? rig.failure : `${timing.seconds.toFixed(1)} s`}`)
+    if (timing === null && rig.name === 'lorikeet') throw new Error(rig.failure!)
+    if (timing === null) leftOut.push(rig.failure!)
+    else if (number >= 0) rig.timings.set(key, [...(rig.timings.get(key) ?? []), timing])
   }
 }
 

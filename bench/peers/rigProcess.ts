@@ -14,6 +14,7 @@ export class RigProcess {
   readonly #child: ChildProcessByStdio<Writable, Readable, Readable>
   readonly #lines: AsyncIterator<string>
   #said = ''
+  #failure: string | null = null
   #who: Introduction | null = null
 
   private constructor(name: string, child: ChildProcessByStdio<Writable, Readable, Readable>, lines: Interface) {
@@ -34,6 +35,8 @@ export class RigProcess {
     child.once('error', (error) => {
       rig.#said += error.message
     })
+    // Of a process that has ended; its lines end too, and that is heard.
+    child.stdin.on('error', () => {})
     rig.#who = (await rig.#line()) as Introduction
     return rig
   }
@@ -42,13 +45,26 @@ export class RigProcess {
     return this.#who!
   }
 
-  async ask(task: Task): Promise<Timing> {
-    this.#child.stdin.write(`${JSON.stringify(task)}\n`)
-    return (await this.#line()) as Timing
+  /** What it failed of; it answers nothing any more. */
+  get failure(): string | null {
+    return this.#failure
+  }
+
+  /** Null if it failed. */
+  async ask(task: Task): Promise<Timing | null> {
+    try {
+      this.#child.stdin.write(`${JSON.stringify(task)}\n`)
+      return (await this.#line()) as Timing
+    } catch (error) {
+      this.#failure = (error as Error).message
+      return null
+    }
   }
 
   async close(): Promise<void> {
     this.#child.stdin.end()
+    // A process that a signal ended has no exit code.
+    if (this.#failure !== null) return
     if (this.#child.exitCode === null) await new Promise((resolve) => this.#child.once('exit', resolve))
   }
 
