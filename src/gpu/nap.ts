@@ -1,13 +1,14 @@
 /**
  * Dawn in Node asks in every turn of the event loop whether the GPU is done (setImmediate in AsyncRunner.cpp of dawn/node;
  * webgpu 0.6.2, noted 2026-11-22). So who waits keeps a core busy: on two cores it takes a software device a third of them, and
- * with a GPU it is heat. While a wait lasts, each turn therefore ends with a nap: a twentieth of the time in which nothing has
- * come, so that a result is noticed that much later at most. To go when dawn/node waits without asking.
+ * with a GPU it is heat; in Deno, whose turns cost more, it takes most of them. While a wait lasts, each turn therefore ends with a
+ * nap: a quarter of the time in which nothing has come, half a millisecond at most. A result is noticed that much later, and the
+ * device does not wait for it, having the next step already. To go when dawn/node waits without asking.
  */
 
 /** What is here sooner is not worth a nap. */
-const LEAST_WAIT_MS = 4
-const SHARE = 1 / 20
+const LEAST_WAIT_MS = 0.5
+const SHARE = 1 / 4
 /** Everything else in the process waits for it, too. */
 const LONGEST_MS = 0.5
 
