@@ -197,14 +197,21 @@ describe('under load', () => {
   it('an unloaded adapter: its streams end as they would have, new requests are turned away', async () => {
     const held = bird.runtime.adapters.lease('voice')
     const streams = await Promise.all([begin('voice'), begin('voice'), begin('llama-tiny')])
+    const leases = (): number => bird.adapters.status().reduce((sum, adapter) => sum + adapter.leases, 0)
+    const most = leases()
     const unloading = post('/v1/unload_lora_adapter', { lora_name: 'voice' })
     await until(() => bird.adapters.list().length === 0)
+    const least = leases()
     expect((await post('/v1/completions', completion('voice'))).status).toBe(404)
     held!.release()
     const response = await unloading
     expect(response.status).toBe(200)
-    // The one above, and those of the streams that had not ended by then.
-    expect(response.headers.get('x-lorikeet-waited-for')).toMatch(/^[123]$/)
+    // The one above, and those of the streams that had not ended by then: how many is exact in test/api/runtimeLora.test.ts.
+    const waitedFor = Number(response.headers.get('x-lorikeet-waited-for'))
+    expect(least).toBeGreaterThanOrEqual(1)
+    expect(most).toBeLessThanOrEqual(3)
+    expect(waitedFor).toBeGreaterThanOrEqual(least)
+    expect(waitedFor).toBeLessThanOrEqual(most)
     for (const [i, { tokens }] of streams.entries()) {
       expect(await tokens).toEqual(alone.get(i < 2 ? 'attn-r16' : 'base'))
     }
